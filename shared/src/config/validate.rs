@@ -1,0 +1,118 @@
+//! Rules between fields: each value is fine by itself, together they contradict each other.
+
+use std::collections::HashSet;
+use std::path::{Component, Path, PathBuf};
+
+use super::model::{Config, DestinationKind, Source};
+use crate::schema::{Fault, FaultKind};
+
+/// All contradictions of a configuration whose fields are valid one by one.
+#[must_use]
+pub fn conflicts(config: &Config) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    distinct(&mut faults, "source", config.source.iter().map(|s| s.name.as_str()));
+    distinct(&mut faults, "destination", config.destination.iter().map(|d| d.name.as_str()));
+    for (index, destination) in config.destination.iter().enumerate() {
+        let mut missing = |key: &str, what: &str| {
+            faults.push(Fault {
+                path: format!("destination[{index}].{key}"),
+                kind: FaultKind::Missing,
+                message: format!("a destination of kind `{}` needs {what}", destination.kind.as_str()),
+            });
+        };
+        match destination.kind {
+            DestinationKind::Wats if destination.url.is_none() => missing("url", "the address of its server"),
+            DestinationKind::Folder if destination.folder.is_none() => missing("folder", "the folder it writes to"),
+            _ => {}
+        }
+        let foreign = match destination.kind {
+            DestinationKind::Wats => [("folder", destination.folder.is_some()), ("", false)],
+            DestinationKind::Folder => [("url", destination.url.is_some()), ("token_file", destination.token_file.is_some())],
+        };
+        for (key, _) in foreign.into_iter().filter(|(_, set)| *set) {
+            faults.push(Fault {
+                path: format!("destination[{index}].{key}"),
+                kind: FaultKind::Conflict,
+                message: format!("has no effect for kind `{}`", destination.kind.as_str()),
+            });
+        }
+    }
+    for (later, source) in config.source.iter().enumerate() {
+        for (earlier, other) in config.source[..later].iter().enumerate() {
+            if overlap(source, other) {
+                faults.push(Fault {
+                    path: format!("source[{later}].folder"),
+                    kind: FaultKind::Conflict,
+                    message: format!("takes the same files as source[{earlier}] ({:?}); narrow the patterns, or use another folder", other.name),
+                });
+            }
+        }
+    }
+    if config.upload.backoff_max_secs < config.upload.backoff_initial_secs {
+        faults.push(conflict("upload.backoff_max_secs", "is shorter than upload.backoff_initial_secs"));
+    }
+    if config.upload.breaker_max_cooldown_secs < config.upload.breaker_cooldown_secs {
+        faults.push(conflict("upload.breaker_max_cooldown_secs", "is shorter than upload.breaker_cooldown_secs"));
+    }
+    faults
+}
+
+fn conflict(path: &str, message: &str) -> Fault {
+    Fault { path: path.to_owned(), kind: FaultKind::Conflict, message: message.to_owned() }
+}
+
+fn distinct<'a>(faults: &mut Vec<Fault>, list: &str, names: impl Iterator<Item = &'a str>) {
+    let mut seen = HashSet::new();
+    for (index, name) in names.enumerate() {
+        // File names and environment variables are made of names: case does not make two of them.
+        if !seen.insert(name.to_ascii_lowercase()) {
+            faults.push(conflict(&format!("{list}[{index}].name"), &format!("{name:?} is used twice")));
+        }
+    }
+}
+
+/// True where two sources certainly take the same files: the same folder, or one inside a recursive one, with a pattern in
+/// common or one that takes everything. Patterns that overlap in part are found when a file really matches both.
+fn overlap(a: &Source, b: &Source) -> bool {
+    let (folder_a, folder_b) = (plain(&a.folder), plain(&b.folder));
+    let shared_folder = folder_a == folder_b
+        || (a.recursive && folder_b.starts_with(&folder_a))
+        || (b.recursive && folder_a.starts_with(&folder_b));
+    let takes_all = |source: &Source| source.patterns.iter().any(|p| p == "*" || p == "*.*");
+    let common = a.patterns.iter().any(|p| b.patterns.iter().any(|q| p.eq_ignore_ascii_case(q)));
+    shared_folder && (common || takes_all(a) || takes_all(b))
+}
+
+/// A path without `.` components, as far as its text tells.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|c| !matches!(c, Component::CurDir)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ConfigError, parse};
+
+    fn paths(text: &str) -> Vec<String> {
+        match parse(text) {
+            Ok(_) => Vec::new(),
+            Err(ConfigError::Faults(faults)) => faults.into_iter().map(|f| f.path).collect(),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn contradictions_are_found() {
+        let two = |a: &str, b: &str| format!("[[source]]\nname='a'\n{a}\n[[source]]\nname='b'\n{b}");
+        assert_eq!(paths(&two("folder='/x'", "folder='/x/.'")), ["source[1].folder"]);
+        assert_eq!(paths(&two("folder='/x'\nrecursive=true\npatterns=['*.json']", "folder='/x/y'\npatterns=['*.JSON']")), ["source[1].folder"]);
+        assert!(paths(&two("folder='/x'\npatterns=['*.json']", "folder='/x'\npatterns=['*.xml']")).is_empty());
+        assert!(paths(&two("folder='/x'", "folder='/y'")).is_empty());
+        assert_eq!(paths("[[destination]]\nname='d'\nkind='wats'"), ["destination[0].url"]);
+        assert_eq!(paths("[[destination]]\nname='d'\nkind='folder'\nfolder='/x'\nurl='http://x'"), ["destination[0].url"]);
+        assert_eq!(
+            paths("[[destination]]\nname='d'\nkind='folder'\nfolder='/x'\n[[destination]]\nname='D'\nkind='folder'\nfolder='/y'"),
+            ["destination[1].name"]
+        );
+        assert_eq!(paths("[upload]\nbackoff_initial_secs=60\nbackoff_max_secs=30"), ["upload.backoff_max_secs"]);
+    }
+}

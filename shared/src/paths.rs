@@ -1,0 +1,159 @@
+//! Where one instance of the agent keeps its things.
+
+use std::path::{Path, PathBuf};
+
+use crate::choice;
+use crate::text::file_name_component;
+
+choice! {
+    /// Whom an agent belongs to.
+    pub enum Scope {
+        /// The machine: one agent for all who use it.
+        Machine = "machine",
+        /// The user who runs it.
+        User = "user",
+    }
+}
+
+/// How a command line names an instance.
+#[derive(Debug, Clone, Default)]
+pub struct InstanceOptions {
+    /// `--instance`
+    pub instance: Option<String>,
+    /// `--scope`
+    pub scope: Option<Scope>,
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The places of one instance. Nothing is created by naming them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Name, `default` unless given.
+    pub name: String,
+    /// Whom it belongs to.
+    pub scope: Scope,
+    /// `config.toml`
+    pub config: PathBuf,
+    /// Folder of everything the agent owns.
+    pub data: PathBuf,
+    /// True if `--data-dir` was given: the endpoint is then named by this folder.
+    pub explicit_data: bool,
+}
+
+impl Instance {
+    /// Works out the places. Without a scope: the machine's if its data folder exists, else the user's.
+    ///
+    /// # Errors
+    /// A sentence, if the OS names no home for the user, or a given path cannot be made absolute.
+    pub fn locate(options: &InstanceOptions) -> Result<Self, String> {
+        let name = options.instance.clone().unwrap_or_else(|| "default".to_owned());
+        if name != file_name_component(&name, 64) {
+            return Err(format!("{name:?} is no instance name: letters, digits, `-`, `_` and `.`, at most 64"));
+        }
+        let absolute = |path: &Path| std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()));
+        let machine = machine_folder().join(&name);
+        let scope = options.scope.unwrap_or(match options.data_dir {
+            None if machine.is_dir() => Scope::Machine,
+            _ => Scope::User,
+        });
+        let data = match (&options.data_dir, scope) {
+            (Some(data), _) => absolute(data)?,
+            (None, Scope::Machine) => machine,
+            (None, Scope::User) => project()?.data_local_dir().join(&name),
+        };
+        let config = match (&options.config, &options.data_dir, scope) {
+            (Some(config), ..) => absolute(config)?,
+            (None, Some(_), _) => data.join("config.toml"),
+            (None, None, Scope::Machine) => machine_config_folder().join(&name).join("config.toml"),
+            (None, None, Scope::User) => project()?.config_local_dir().join(&name).join("config.toml"),
+        };
+        Ok(Self { name, scope, config, data, explicit_data: options.data_dir.is_some() })
+    }
+
+    /// The queue's database.
+    #[must_use]
+    pub fn queue_database(&self) -> PathBuf {
+        self.data.join("queue.db")
+    }
+    /// Large reports that wait.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.data.join("spool")
+    }
+    /// Reports that had to make room.
+    #[must_use]
+    pub fn evicted(&self) -> PathBuf {
+        self.data.join("evicted")
+    }
+    /// Log files.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.data.join("logs")
+    }
+    /// Private files with secrets.
+    #[must_use]
+    pub fn secrets(&self) -> PathBuf {
+        self.data.join("secrets")
+    }
+    /// The lock that keeps a second agent away.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.data.join("agent.lock")
+    }
+}
+
+fn project() -> Result<directories::ProjectDirs, String> {
+    directories::ProjectDirs::from("", "", "Waybill")
+        .ok_or_else(|| "the OS names no home folder for this user; give --data-dir".to_owned())
+}
+
+#[cfg(windows)]
+fn machine_folder() -> PathBuf {
+    PathBuf::from(std::env::var_os("ProgramData").unwrap_or_else(|| r"C:\ProgramData".into())).join("Waybill")
+}
+
+#[cfg(target_os = "macos")]
+fn machine_folder() -> PathBuf {
+    PathBuf::from("/Library/Application Support/Waybill")
+}
+
+#[cfg(not(any(windows, target_os = "macos")))]
+fn machine_folder() -> PathBuf {
+    PathBuf::from("/var/lib/waybill")
+}
+
+#[cfg(any(windows, target_os = "macos"))]
+fn machine_config_folder() -> PathBuf {
+    machine_folder()
+}
+
+#[cfg(not(any(windows, target_os = "macos")))]
+fn machine_config_folder() -> PathBuf {
+    PathBuf::from("/etc/waybill")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_folder_holds_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = InstanceOptions { data_dir: Some(folder.path().to_owned()), ..InstanceOptions::default() };
+        let instance = Instance::locate(&options).unwrap();
+        assert_eq!(instance.config, folder.path().join("config.toml"));
+        assert!(instance.queue_database().starts_with(folder.path()));
+        assert_eq!(instance.scope, Scope::User);
+    }
+
+    #[test]
+    fn an_instance_name_is_no_path() {
+        for bad in ["../x", "a/b", "", "a\\b", ".."] {
+            let options = InstanceOptions { instance: Some(bad.to_owned()), ..InstanceOptions::default() };
+            assert!(Instance::locate(&options).is_err(), "{bad}");
+        }
+    }
+}
