@@ -194,7 +194,11 @@ impl fmt::Display for Code {
 impl std::str::FromStr for Code {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| format!("{text:?} is no error code"))
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.as_str().eq_ignore_ascii_case(text))
+            .ok_or_else(|| format!("{text:?} is no error code"))
     }
 }
 

@@ -39,11 +39,8 @@ pub fn path(path: &std::path::Path) -> String {
 /// `_`; at most `max` characters; never empty, never a name that Windows reserves.
 #[must_use]
 pub fn file_name_component(text: &str, max: usize) -> String {
-    let mut name: String = text
-        .chars()
-        .take(max)
-        .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
-        .collect();
+    let mut name: String =
+        text.chars().take(max).map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect();
     while name.ends_with('.') {
         name.pop();
         name.push('_');

@@ -28,9 +28,8 @@ impl ConfigError {
     pub fn report(&self, place: &str) -> ErrorReport {
         match self {
             Self::Syntax { .. } => ErrorReport::new(Code::ConfigInvalid, format!("{place}: {self}")),
-            Self::Faults(faults) => {
-                ErrorReport::new(Code::ConfigInvalid, format!("{place} has {} fault(s)", faults.len())).with_details(faults.clone())
-            }
+            Self::Faults(faults) => ErrorReport::new(Code::ConfigInvalid, format!("{place} has {} fault(s)", faults.len()))
+                .with_details(faults.clone()),
         }
     }
 }

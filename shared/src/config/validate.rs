@@ -43,7 +43,10 @@ pub fn conflicts(config: &Config) -> Vec<Fault> {
                 faults.push(Fault {
                     path: format!("source[{later}].folder"),
                     kind: FaultKind::Conflict,
-                    message: format!("takes the same files as source[{earlier}] ({:?}); narrow the patterns, or use another folder", other.name),
+                    message: format!(
+                        "takes the same files as source[{earlier}] ({:?}); narrow the patterns, or use another folder",
+                        other.name
+                    ),
                 });
             }
         }
@@ -104,7 +107,10 @@ mod tests {
     fn contradictions_are_found() {
         let two = |a: &str, b: &str| format!("[[source]]\nname='a'\n{a}\n[[source]]\nname='b'\n{b}");
         assert_eq!(paths(&two("folder='/x'", "folder='/x/.'")), ["source[1].folder"]);
-        assert_eq!(paths(&two("folder='/x'\nrecursive=true\npatterns=['*.json']", "folder='/x/y'\npatterns=['*.JSON']")), ["source[1].folder"]);
+        assert_eq!(
+            paths(&two("folder='/x'\nrecursive=true\npatterns=['*.json']", "folder='/x/y'\npatterns=['*.JSON']")),
+            ["source[1].folder"]
+        );
         assert!(paths(&two("folder='/x'\npatterns=['*.json']", "folder='/x'\npatterns=['*.xml']")).is_empty());
         assert!(paths(&two("folder='/x'", "folder='/y'")).is_empty());
         assert_eq!(paths("[[destination]]\nname='d'\nkind='wats'"), ["destination[0].url"]);

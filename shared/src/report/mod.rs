@@ -14,9 +14,7 @@ pub mod wsjf;
 
 pub use num::Num;
 pub use status::Status;
-pub use step::{
-    BooleanMeas, CallExe, Chart, LoopInfo, MessagePopup, NumericMeas, SeqCall, Series, Step, StringMeas,
-};
+pub use step::{BooleanMeas, CallExe, Chart, LoopInfo, MessagePopup, NumericMeas, SeqCall, Series, Step, StringMeas};
 pub use uur::{Failure, Uur};
 pub use uut::Uut;
 
@@ -153,9 +151,7 @@ impl Report {
 
     /// Gives the report its station's name, location and purpose where its file names none: the file wins.
     pub fn fill_station(&mut self, name: &str, location: &str, purpose: &str) {
-        for (field, value) in
-            [(&mut self.machine_name, name), (&mut self.location, location), (&mut self.purpose, purpose)]
-        {
+        for (field, value) in [(&mut self.machine_name, name), (&mut self.location, location), (&mut self.purpose, purpose)] {
             if field.as_deref().is_none_or(str::is_empty) {
                 *field = Some(value.to_owned());
             }

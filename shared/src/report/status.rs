@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::schema::{Field, FaultKind, Reader, Value};
+use crate::schema::{FaultKind, Field, Reader, Value};
 
 /// A verdict. Written as one letter; the words and aliases that equipment writes are accepted on input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -49,7 +49,15 @@ fn unknown_keys_step_types_and_digits_are_carried_through() {
         "numericMeas":[{"value":5.500,"lowLimit":123456789012345678901234567890,"compOp":"NEAR"}]}]}}"#;
     let report = wsjf::read_valid(text).unwrap();
     let written = String::from_utf8(wsjf::write(&report)).unwrap();
-    for kept in ["\"vendorKey\":{\"x\":[1,null,1e+400]}", "ACME_Magic", "\"acme\":true", "5.500", "123456789012345678901234567890", "NEAR", "4707353"] {
+    for kept in [
+        "\"vendorKey\":{\"x\":[1,null,1e+400]}",
+        "ACME_Magic",
+        "\"acme\":true",
+        "5.500",
+        "123456789012345678901234567890",
+        "NEAR",
+        "4707353",
+    ] {
         assert!(written.contains(kept) || written.contains(&kept.replace("1e+400", "1e400")), "{kept} is not in {written}");
     }
     assert!(written.contains("\"result\":\"P\""), "aliases are written as letters: {written}");
@@ -60,9 +68,16 @@ fn bare_nan_and_infinity_are_read_outside_of_strings_only() {
     let text = br#"{"type":"T","sn":"NaN, -Infinity \" NaN","root":{"numericMeas":[{"value":NaN,"lowLimit":-Infinity,"highLimit":Infinity}]}}"#;
     let report = wsjf::read_one(text).unwrap();
     let meas = &report.root.as_ref().unwrap().numeric_meas.as_ref().unwrap()[0];
-    assert_eq!((&meas.value, &meas.low_limit, &meas.high_limit), (&Some(Num::NaN), &Some(Num::NegInfinity), &Some(Num::Infinity)));
+    assert_eq!(
+        (&meas.value, &meas.low_limit, &meas.high_limit),
+        (&Some(Num::NaN), &Some(Num::NegInfinity), &Some(Num::Infinity))
+    );
     assert_eq!(report.sn.as_deref(), Some("NaN, -Infinity \" NaN"));
-    assert!(String::from_utf8(wsjf::write(&report)).unwrap().contains(r#""value":"NaN","lowLimit":"-Infinity","highLimit":"Infinity""#));
+    assert!(
+        String::from_utf8(wsjf::write(&report))
+            .unwrap()
+            .contains(r#""value":"NaN","lowLimit":"-Infinity","highLimit":"Infinity""#)
+    );
 }
 
 #[test]
@@ -103,7 +118,8 @@ fn every_truncation_is_incomplete_or_an_error_and_never_a_report() {
 
 #[test]
 fn all_faults_of_a_report_are_named_with_their_paths() {
-    let text = br#"{"type":"T","pn":"","sn":7,"result":"X","processCode":"10","root":{"steps":[{"numericMeas":[{"value":true}]}]}}"#;
+    let text =
+        br#"{"type":"T","pn":"","sn":7,"result":"X","processCode":"10","root":{"steps":[{"numericMeas":[{"value":true}]}]}}"#;
     let WsjfError::Faults(faults) = wsjf::read_one(text).unwrap_err() else { panic!() };
     let found: Vec<_> = faults.iter().map(|f| (f.path.as_str(), f.kind)).collect();
     assert_eq!(
@@ -138,7 +154,10 @@ fn measurements_must_have_the_shape_of_their_step_type() {
     assert_eq!(step(r#"{"stepType":"ET_NLT","name":"x"}"#), ["root.steps[0].numericMeas"]);
     assert!(step(r#"{"stepType":"ET_NLT","name":"x","status":"S"}"#).is_empty(), "a skipped step measured nothing");
     assert_eq!(step(r#"{"stepType":"ET_NLT","name":"x","numericMeas":[{},{}]}"#), ["root.steps[0].numericMeas"]);
-    assert_eq!(step(r#"{"stepType":"ET_MNLT","name":"x","numericMeas":[{"name":"a"},{}]}"#), ["root.steps[0].numericMeas[1].name"]);
+    assert_eq!(
+        step(r#"{"stepType":"ET_MNLT","name":"x","numericMeas":[{"name":"a"},{}]}"#),
+        ["root.steps[0].numericMeas[1].name"]
+    );
     assert_eq!(
         step(r#"{"stepType":"ET_NLT","name":"x","numericMeas":[{"value":1,"compOp":"gele","lowLimit":0}]}"#),
         ["root.steps[0].numericMeas[0].highLimit"]

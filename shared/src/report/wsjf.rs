@@ -130,10 +130,7 @@ fn own<'a>(units: Vec<Result<Unit<'_>, WsjfError>>, text: &Cow<'a, str>) -> Vec<
         Cow::Borrowed(text) => text.as_bytes(),
         Cow::Owned(_) => &[],
     };
-    units
-        .into_iter()
-        .map(|unit| unit.map(|unit| Unit { report: unit.report, bytes: reborrow(&unit.bytes, base) }))
-        .collect()
+    units.into_iter().map(|unit| unit.map(|unit| Unit { report: unit.report, bytes: reborrow(&unit.bytes, base) })).collect()
 }
 
 /// `part` as a slice of `base` where it lies inside of it, else a copy.

@@ -136,9 +136,9 @@ impl Reader {
     #[must_use]
     pub fn has_fault_in(&mut self, key: &str) -> bool {
         let path = self.in_key(key, |reader| reader.path());
-        self.faults.iter().any(|fault| {
-            fault.path.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        })
+        self.faults
+            .iter()
+            .any(|fault| fault.path.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])))
     }
 
     /// True while nothing was wrong.

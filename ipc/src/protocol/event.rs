@@ -1,0 +1,179 @@
+//! What happens, as it happens.
+
+use serde::{Deserialize, Serialize};
+use waybill_shared::error::ErrorReport;
+
+use super::{AgentState, Connection, Snapshot, SourceState};
+
+/// One thing that happened. Events speak of what is durable: a report is `Queued` only once it survives a power cut.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The agent as a whole.
+    Agent {
+        /// How it is now.
+        state: AgentState,
+    },
+    /// A source can be used, or cannot.
+    Source {
+        /// Its name.
+        source: String,
+        /// How it is now.
+        state: SourceState,
+        /// Why, if something is wrong.
+        error: Option<ErrorReport>,
+    },
+    /// A finished file was found and is being converted.
+    FileSeen {
+        /// Its source.
+        source: String,
+        /// Its name.
+        file: String,
+        /// Its life.
+        correlation_id: String,
+    },
+    /// A file that had been seen needs nothing more: it was known already, or is gone again.
+    FileForgotten {
+        /// Its source.
+        source: String,
+        /// Its name.
+        file: String,
+        /// Its life.
+        correlation_id: String,
+    },
+    /// All reports of a file are in the queue, and survive a power cut.
+    FileQueued {
+        /// Its source.
+        source: String,
+        /// Its name.
+        file: String,
+        /// Its life.
+        correlation_id: String,
+        /// How many reports it held.
+        reports: u32,
+        /// Serial number of the first.
+        serial: String,
+        /// To which destinations.
+        destinations: Vec<String>,
+    },
+    /// A file could not be converted and was set aside.
+    FileBroken {
+        /// Its source.
+        source: String,
+        /// Its name.
+        file: String,
+        /// Its life.
+        correlation_id: String,
+        /// What is wrong with it.
+        error: ErrorReport,
+        /// Where it is now.
+        moved_to: Option<String>,
+    },
+    /// A report arrived.
+    Sent {
+        /// Where.
+        destination: String,
+        /// Which.
+        report_id: String,
+        /// Life of its file.
+        correlation_id: String,
+        /// Its serial number.
+        serial: String,
+        /// Where exactly, in the destination's words: a path, an address.
+        receipt: String,
+    },
+    /// A report did not arrive and is tried again.
+    Retry {
+        /// Where to.
+        destination: String,
+        /// Which.
+        report_id: String,
+        /// Life of its file.
+        correlation_id: String,
+        /// Its serial number.
+        serial: String,
+        /// What went wrong.
+        error: ErrorReport,
+        /// When it is tried again, milliseconds since 1970 UTC; none: when the destination is back.
+        due_at_ms: Option<i64>,
+    },
+    /// A report was refused for good, or its tries are spent; it waits for a person.
+    Failed {
+        /// Where to.
+        destination: String,
+        /// Which.
+        report_id: String,
+        /// Life of its file.
+        correlation_id: String,
+        /// Its serial number.
+        serial: String,
+        /// Why.
+        error: ErrorReport,
+    },
+    /// A report had to make room and lies in a file now.
+    Evicted {
+        /// Where it was to go.
+        destination: String,
+        /// Which.
+        report_id: String,
+        /// Its serial number.
+        serial: String,
+        /// The file that it lies in.
+        path: String,
+    },
+    /// How many reports are on their way to a destination at this moment.
+    Sending {
+        /// The destination.
+        destination: String,
+        /// How many.
+        count: u32,
+    },
+    /// A destination can be reached, or cannot.
+    Destination {
+        /// Its name.
+        destination: String,
+        /// How it is now.
+        state: Connection,
+        /// Why, if something is wrong.
+        error: Option<ErrorReport>,
+        /// When it is tried again, milliseconds since 1970 UTC.
+        next_try_ms: Option<i64>,
+    },
+    /// The queue is full, or has room again.
+    QueueFull {
+        /// Whether it is full.
+        full: bool,
+    },
+}
+
+/// News for a subscriber. `seq` grows by at least one from update to update.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Update {
+    /// Where everything stands: at first, and after the subscriber was too slow.
+    Snapshot {
+        /// The state after this event's number.
+        seq: u64,
+        /// Events that the subscriber missed since its last update.
+        missed: u64,
+        /// Where everything stands.
+        snapshot: Box<Snapshot>,
+    },
+    /// One thing that happened.
+    Event {
+        /// Its number.
+        seq: u64,
+        /// When, milliseconds since 1970 UTC.
+        at_ms: i64,
+        /// What.
+        event: Event,
+    },
+}
+
+impl Update {
+    /// The number of this update.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        match self {
+            Self::Snapshot { seq, .. } | Self::Event { seq, .. } => *seq,
+        }
+    }
+}

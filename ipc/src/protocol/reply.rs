@@ -1,0 +1,75 @@
+//! What the agent answers.
+
+use serde::{Deserialize, Serialize};
+use waybill_shared::error::ErrorReport;
+
+use super::{DeliveryState, Snapshot};
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// To a request that changes something and has nothing to tell.
+    Done,
+    /// To `Status`.
+    Status(Box<Snapshot>),
+    /// To `Deliveries`.
+    Deliveries(Vec<DeliveryRow>),
+    /// To `ConversionErrors`.
+    ConversionErrors(Vec<ConversionErrorRow>),
+}
+
+/// One report on its way to one destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryRow {
+    /// Key for the next page.
+    pub key: i64,
+    /// Entry of the queue; the same for all destinations of a report.
+    pub entry: i64,
+    /// Identity of the report, as text.
+    pub report_id: String,
+    /// Life of the file.
+    pub correlation_id: String,
+    /// Where it goes.
+    pub destination: String,
+    /// How far it is.
+    pub state: DeliveryState,
+    /// Source that it came from.
+    pub source: String,
+    /// Name of the file that it came from.
+    pub file: String,
+    /// Serial number.
+    pub serial: String,
+    /// Part number.
+    pub part: String,
+    /// Verdict on the unit, as one letter.
+    pub result: String,
+    /// 1 goes first, 10 last.
+    pub priority: u8,
+    /// Tries that counted.
+    pub attempts: u32,
+    /// When it was queued, milliseconds since 1970 UTC.
+    pub queued_at_ms: i64,
+    /// When it is tried next, if not at once.
+    pub due_at_ms: Option<i64>,
+    /// When it came to where it is, if it was sent or refused.
+    pub finished_at_ms: Option<i64>,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+/// A file that could not be converted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConversionErrorRow {
+    /// Key for the next page.
+    pub key: i64,
+    /// Source of the file.
+    pub source: String,
+    /// Where the equipment put it.
+    pub path: String,
+    /// Where it is now.
+    pub moved_to: Option<String>,
+    /// When, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// What is wrong with it.
+    pub error: ErrorReport,
+}

@@ -1,0 +1,369 @@
+//! Where everything stands. The agent keeps one by applying its own events; a window keeps the same one the same way.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use waybill_shared::error::ErrorReport;
+
+use super::{AgentState, Event};
+
+/// How many of the latest happenings a snapshot keeps.
+pub const RECENT_LIMIT: usize = 50;
+
+/// Where everything stands at one event's number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The agent itself.
+    pub agent: AgentInfo,
+    /// The queue as a whole.
+    pub queue: QueueStatus,
+    /// Each source, in the order of the configuration.
+    pub sources: Vec<SourceStatus>,
+    /// Each destination, in the order of the configuration; then those that are configured no more and still have reports.
+    pub destinations: Vec<DestinationStatus>,
+    /// The latest happenings, the newest last.
+    pub recent: VecDeque<Activity>,
+}
+
+/// The agent itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentInfo {
+    /// How it is.
+    pub state: AgentState,
+    /// Version of the program.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Name of the instance.
+    pub instance: String,
+    /// When it started, milliseconds since 1970 UTC.
+    pub started_at_ms: i64,
+    /// Name of the station.
+    pub station: String,
+    /// Where the station stands.
+    pub location: String,
+    /// What the station is for.
+    pub purpose: String,
+    /// The configuration it reads.
+    pub config: String,
+    /// The folder it owns.
+    pub data: String,
+}
+
+/// The queue as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// Deliveries that wait or are being sent.
+    pub waiting: u64,
+    /// Most reports that may wait.
+    pub max_entries: u64,
+    /// Whether files are turned away.
+    pub full: bool,
+}
+
+/// How a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceState {
+    /// Not looked at yet.
+    Starting,
+    /// Watched.
+    Watching,
+    /// The folder cannot be used; it is tried again.
+    Unavailable,
+    /// Not looked at while the queue is full.
+    Paused,
+    /// Not looked at any more, because the agent stops.
+    Stopped,
+}
+
+/// A source and its files. Per file: seen = waiting + queued + errors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub folder: String,
+    /// Its converter.
+    pub converter: String,
+    /// How it is.
+    pub state: SourceState,
+    /// Why, if something is wrong.
+    pub error: Option<ErrorReport>,
+    /// Files that were found and are being converted at this moment.
+    pub waiting: u64,
+    /// Files whose reports are in the queue or beyond.
+    pub queued: u64,
+    /// Files that could not be converted.
+    pub errors: u64,
+    /// Reports that the files held.
+    pub reports: u64,
+}
+
+/// How far a report is on its way to one destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// Part of a file whose other reports are still being stored.
+    Staged,
+    /// Waits.
+    Pending,
+    /// On its way.
+    Sending,
+    /// Arrived.
+    Sent,
+    /// Refused for good; waits for a person.
+    Failed,
+    /// Given up by a person.
+    Discarded,
+    /// Had to make room; lies in a file.
+    Evicted,
+}
+
+/// How the way to a destination is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Connection {
+    /// Nothing was sent yet.
+    Idle,
+    /// The last report arrived.
+    Online,
+    /// The last try failed; it is tried again.
+    Degraded,
+    /// Failed so often that it is left alone for a while.
+    BreakerOpen,
+    /// Refuses us as a whole (the token, the address); everything waits.
+    Paused,
+    /// In the queue's books only: it is configured no more.
+    Removed,
+}
+
+/// A destination and its deliveries. Issued = pending + sending + sent + failed + discarded + evicted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DestinationStatus {
+    /// Its name.
+    pub name: String,
+    /// `folder`, `wats`, …
+    pub kind: String,
+    /// Its address or folder.
+    pub address: String,
+    /// How the way there is.
+    pub state: Connection,
+    /// Why, if something is wrong.
+    pub error: Option<ErrorReport>,
+    /// When it is tried again, milliseconds since 1970 UTC.
+    pub next_try_ms: Option<i64>,
+    /// Deliveries that wait.
+    pub pending: u64,
+    /// Deliveries on their way.
+    pub sending: u64,
+    /// Deliveries that arrived, ever.
+    pub sent: u64,
+    /// Deliveries that wait for a person.
+    pub failed: u64,
+    /// Deliveries given up by a person.
+    pub discarded: u64,
+    /// Deliveries that had to make room.
+    pub evicted: u64,
+    /// When the last one arrived, milliseconds since 1970 UTC.
+    pub last_sent_ms: Option<i64>,
+}
+
+/// One of the latest happenings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activity {
+    /// When, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// What.
+    pub kind: ActivityKind,
+    /// Source or destination.
+    pub place: String,
+    /// File, serial number.
+    pub subject: String,
+    /// Life of the file.
+    pub correlation_id: Option<String>,
+    /// What is wrong, if something is.
+    pub error: Option<ErrorReport>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivityKind {
+    /// A file's reports are in the queue.
+    Queued,
+    /// A report arrived.
+    Sent,
+    /// A report is tried again later.
+    Retry,
+    /// A report was refused.
+    Failed,
+    /// A report had to make room.
+    Evicted,
+    /// A file could not be converted.
+    Broken,
+    /// A source or destination is well again.
+    Recovered,
+    /// A source or destination is in trouble.
+    Trouble,
+}
+
+impl DestinationStatus {
+    /// Deliveries ever bound to this destination.
+    #[must_use]
+    pub fn issued(&self) -> u64 {
+        self.pending + self.sending + self.sent + self.failed + self.discarded + self.evicted
+    }
+}
+
+impl SourceStatus {
+    /// Files ever seen.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.waiting + self.queued + self.errors
+    }
+}
+
+impl Snapshot {
+    /// Brings the snapshot to where it stands after `event`.
+    pub fn apply(&mut self, at_ms: i64, event: &Event) {
+        match event {
+            Event::Agent { state } => self.agent.state = *state,
+            Event::Source { source, state, error } => self.source_changed(at_ms, source, *state, error.as_ref()),
+            Event::FileSeen { source, .. } => self.with_source(source, |s| s.waiting += 1),
+            Event::FileForgotten { source, .. } => self.with_source(source, |s| s.waiting = s.waiting.saturating_sub(1)),
+            Event::FileQueued { source, file, correlation_id, reports, serial, destinations } => {
+                self.with_source(source, |s| {
+                    s.waiting = s.waiting.saturating_sub(1);
+                    s.queued += 1;
+                    s.reports += u64::from(*reports);
+                });
+                for destination in destinations {
+                    self.with_destination(destination, |d| d.pending += u64::from(*reports));
+                }
+                let subject = if *reports == 1 { format!("{file} · {serial}") } else { format!("{file} · {reports} reports") };
+                self.note(at_ms, ActivityKind::Queued, source, subject, Some(correlation_id), None);
+            }
+            Event::FileBroken { source, file, correlation_id, error, .. } => {
+                self.with_source(source, |s| {
+                    s.waiting = s.waiting.saturating_sub(1);
+                    s.errors += 1;
+                });
+                self.note(at_ms, ActivityKind::Broken, source, file.clone(), Some(correlation_id), Some(error));
+            }
+            Event::Sent { destination, serial, correlation_id, .. } => {
+                self.with_destination(destination, |d| {
+                    d.leave_waiting();
+                    d.sent += 1;
+                    d.last_sent_ms = Some(at_ms);
+                });
+                self.note(at_ms, ActivityKind::Sent, destination, serial.clone(), Some(correlation_id), None);
+            }
+            Event::Failed { destination, serial, correlation_id, error, .. } => {
+                self.with_destination(destination, |d| {
+                    d.leave_waiting();
+                    d.failed += 1;
+                });
+                self.note(at_ms, ActivityKind::Failed, destination, serial.clone(), Some(correlation_id), Some(error));
+            }
+            Event::Evicted { destination, serial, .. } => {
+                self.with_destination(destination, |d| {
+                    d.leave_waiting();
+                    d.evicted += 1;
+                });
+                self.note(at_ms, ActivityKind::Evicted, destination, serial.clone(), None, None);
+            }
+            Event::Retry { destination, serial, correlation_id, error, .. } => {
+                self.note(at_ms, ActivityKind::Retry, destination, serial.clone(), Some(correlation_id), Some(error));
+            }
+            Event::Sending { destination, count } => self.with_destination(destination, |d| {
+                let both = d.pending + d.sending;
+                d.sending = u64::from(*count).min(both);
+                d.pending = both - d.sending;
+            }),
+            Event::Destination { destination, state, error, next_try_ms } => {
+                self.destination_changed(at_ms, destination, *state, error.as_ref(), *next_try_ms);
+            }
+            Event::QueueFull { full } => self.queue.full = *full,
+        }
+        self.queue.waiting = self.destinations.iter().map(|d| d.pending + d.sending).sum();
+    }
+
+    fn source_changed(&mut self, at_ms: i64, source: &str, state: SourceState, error: Option<&ErrorReport>) {
+        let mut news = None;
+        self.with_source(source, |s| {
+            if s.error.is_some() != error.is_some() {
+                news = Some(if error.is_some() { ActivityKind::Trouble } else { ActivityKind::Recovered });
+            }
+            s.state = state;
+            s.error = error.cloned();
+        });
+        if let Some(kind) = news {
+            self.note(at_ms, kind, source, String::new(), None, error);
+        }
+    }
+
+    fn destination_changed(
+        &mut self,
+        at_ms: i64,
+        destination: &str,
+        state: Connection,
+        error: Option<&ErrorReport>,
+        next_try_ms: Option<i64>,
+    ) {
+        let mut news = None;
+        self.with_destination(destination, |d| {
+            let troubled = |state| matches!(state, Connection::BreakerOpen | Connection::Paused);
+            if troubled(d.state) != troubled(state) {
+                news = Some(if troubled(state) { ActivityKind::Trouble } else { ActivityKind::Recovered });
+            }
+            d.state = state;
+            d.error = error.cloned();
+            d.next_try_ms = next_try_ms;
+        });
+        if let Some(kind) = news {
+            self.note(at_ms, kind, destination, String::new(), None, error);
+        }
+    }
+
+    fn with_source(&mut self, name: &str, change: impl FnOnce(&mut SourceStatus)) {
+        if let Some(source) = self.sources.iter_mut().find(|s| s.name == name) {
+            change(source);
+        }
+    }
+
+    fn with_destination(&mut self, name: &str, change: impl FnOnce(&mut DestinationStatus)) {
+        if let Some(destination) = self.destinations.iter_mut().find(|d| d.name == name) {
+            change(destination);
+        }
+    }
+
+    fn note(
+        &mut self,
+        at_ms: i64,
+        kind: ActivityKind,
+        place: &str,
+        subject: String,
+        correlation_id: Option<&String>,
+        error: Option<&ErrorReport>,
+    ) {
+        while self.recent.len() >= RECENT_LIMIT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Activity {
+            at_ms,
+            kind,
+            place: place.to_owned(),
+            subject,
+            correlation_id: correlation_id.cloned(),
+            error: error.cloned(),
+        });
+    }
+}
+
+impl DestinationStatus {
+    /// One delivery ends: it was on its way, or it waited.
+    fn leave_waiting(&mut self) {
+        if self.sending > 0 { self.sending -= 1 } else { self.pending = self.pending.saturating_sub(1) }
+    }
+}
