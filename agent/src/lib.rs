@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The background process of Waybill, and its command line.
+//!
+//! A report goes one straight way, over bounded channels with backpressure upstream:
+//!
+//! ```text
+//! file appears ─▶ intake ─▶ convert ─▶ queue ─▶ upload ─▶ destinations
+//! ```
+//!
+//! - [`intake`]: files are found, awaited until they are finished, and put where they belong when their reports are durable
+//! - [`convert`]: bytes become reports
+//! - [`queue`]: the durable heart; its module doc is the specification of the store
+//! - [`upload`]: reports go to their destinations, independently
+//! - [`serve`]: the event hub, and the IPC service on it
+//! - [`agent`]: the composition root; [`shutdown`]: how it stops
+//! - [`cli`]: the command line; thin, everything else is above
+//!
+//! No stage reaches around another: the converter pool holds no HTTP client, the uploader never touches a source file.
+
+pub mod agent;
+pub mod cli;
+pub mod convert;
+pub mod intake;
+pub mod log;
+pub mod platform;
+pub mod queue;
+pub mod secrets;
+pub mod serve;
+pub mod shutdown;
+pub mod upload;

@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! `waybill-agent`: see [`waybill_agent`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    waybill_agent::cli::main()
+}

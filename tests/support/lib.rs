@@ -1,1 +1,46 @@
-//! x
+//! What the black-box tests stand on: a real server, a station in a folder of its own, and the agent as a real process.
+//!
+//! - [`server`]: a WATS-compatible receiver whose answers a test chooses while it runs
+//! - [`station`]: a configuration, watch folders, and writers that imitate equipment; [`sample`]: reports of real shape
+//! - [`agent`]: the agent's process and its command line, never without a deadline
+//! - [`ipc`]: a conversation with the agent, and raw bytes for abuse
+//! - [`conservation`]: the books of a status, for the one law that nothing is lost
+//! - [`wait`]: conditions with a bound
+//!
+//! Everything here panics instead of returning errors: a fault of the support is a failed test, told where the test stands.
+//! Nothing waits without a bound; `WAYBILL_TEST_PATIENCE=3` multiplies all of them for a slow machine.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "test support: it panics for a living, and imitates equipment, which writes files carelessly"
+)]
+
+pub mod agent;
+pub mod conservation;
+pub mod ipc;
+mod process;
+pub mod sample;
+pub mod server;
+pub mod station;
+pub mod wait;
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as platform;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as platform;
+
+pub use agent::{Agent, cli, cli_with};
+pub use conservation::{Counts, conservation};
+pub use ipc::{ipc_client, raw_stream};
+pub use sample::{sample_id, sample_report, sample_value};
+pub use server::{Behaviour, Receiver};
+pub use station::Station;
+pub use wait::wait_until;

@@ -54,6 +54,8 @@ pub enum Event {
         serial: String,
         /// To which destinations.
         destinations: Vec<String>,
+        /// False if other units of the file could not be converted: a `FileBroken` follows and counts the file.
+        whole: bool,
     },
     /// A file could not be converted and was set aside.
     FileBroken {

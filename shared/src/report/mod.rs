@@ -4,6 +4,7 @@
 //! reads as absent; what is required is [`validate`]'s business. **Steps in = steps out**: keys and step types that the model
 //! does not know are carried through verbatim, numbers keep the digits of their file.
 
+pub mod json;
 mod num;
 mod status;
 mod step;

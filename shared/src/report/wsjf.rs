@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::json::{self, JsonError};
 use super::{Report, validate};
 use crate::schema::{Fault, Field as _, Reader, Value};
 
@@ -43,6 +44,16 @@ pub enum WsjfError {
     Faults(Vec<Fault>),
 }
 
+impl From<JsonError> for WsjfError {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::Incomplete { line, column } => Self::Incomplete { line, column },
+            JsonError::NotText { offset, byte } => Self::NotText { offset, byte },
+            JsonError::Malformed { line, column, reason } => Self::Malformed { line, column, reason },
+        }
+    }
+}
+
 fn summary(faults: &[Fault]) -> String {
     match faults {
         [] => "no fault".to_owned(),
@@ -65,10 +76,10 @@ pub struct Unit<'a> {
 /// # Errors
 /// [`WsjfError`] when the file as a whole cannot be read.
 pub fn read(bytes: &[u8]) -> Result<Vec<Result<Unit<'_>, WsjfError>>, WsjfError> {
-    let text = decode(bytes)?;
+    let text = json::decode(bytes)?;
     match read_text(&text) {
         Ok(units) => Ok(own(units, &text)),
-        Err(error) => match with_quoted_tokens(&text) {
+        Err(error) => match json::with_quoted_tokens(&text) {
             Some(quoted) => Ok(own(read_text(&quoted)?, &Cow::Borrowed(""))),
             None => Err(error),
         },
@@ -96,7 +107,7 @@ pub fn write(report: &Report) -> Vec<u8> {
 
 fn read_text(text: &str) -> Result<Vec<Result<Unit<'_>, WsjfError>>, WsjfError> {
     if text.trim_start().starts_with('[') {
-        let raws: Vec<&serde_json::value::RawValue> = serde_json::from_str(text).map_err(json_error)?;
+        let raws: Vec<&serde_json::value::RawValue> = serde_json::from_str(text).map_err(|error| JsonError::of(&error, text))?;
         Ok(raws.into_iter().map(|raw| read_unit(raw.get())).collect())
     } else {
         // An error of the document is the file's; a fault of the report is the unit's.
@@ -110,10 +121,10 @@ fn read_text(text: &str) -> Result<Vec<Result<Unit<'_>, WsjfError>>, WsjfError> 
 fn read_unit(text: &str) -> Result<Unit<'_>, WsjfError> {
     let report = match serde_json::from_str::<Report>(text) {
         Ok(report) => report,
-        Err(error) if !error.is_data() => return Err(json_error(error)),
+        Err(error) if !error.is_data() => return Err(JsonError::of(&error, text).into()),
         // The slow way names every fault with its path.
         Err(_) => {
-            let value: Value = serde_json::from_str(text).map_err(json_error)?;
+            let value: Value = serde_json::from_str(text).map_err(|error| JsonError::of(&error, text))?;
             let mut reader = Reader::new();
             match Report::read(value, &mut reader) {
                 Some(report) => report,
@@ -140,86 +151,6 @@ fn reborrow<'a>(part: &[u8], base: &'a [u8]) -> Cow<'a, [u8]> {
         Some(slice) => Cow::Borrowed(slice),
         None => Cow::Owned(part.to_vec()),
     }
-}
-
-fn json_error(error: serde_json::Error) -> WsjfError {
-    let (line, column) = (error.line().max(1), error.column());
-    if error.is_eof() {
-        return WsjfError::Incomplete { line, column };
-    }
-    let mut reason = error.to_string();
-    if let Some(at) = reason.rfind(" at line ") {
-        reason.truncate(at);
-    }
-    WsjfError::Malformed { line, column, reason }
-}
-
-/// The text of a file, by its byte order mark, else as UTF-8.
-fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, WsjfError> {
-    match bytes {
-        [0xef, 0xbb, 0xbf, rest @ ..] => utf8(rest, 3),
-        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
-        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        _ => utf8(bytes, 0),
-    }
-}
-
-fn utf8(bytes: &[u8], skipped: usize) -> Result<Cow<'_, str>, WsjfError> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(Cow::Borrowed(text)),
-        // A character cut by the end of the file: the file is cut.
-        Err(error) if error.error_len().is_none() => Err(end_of(bytes)),
-        Err(error) => {
-            let at = error.valid_up_to();
-            Err(WsjfError::NotText { offset: skipped + at, byte: bytes[at] })
-        }
-    }
-}
-
-fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Cow<'_, str>, WsjfError> {
-    let (pairs, rest) = bytes.as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(end_of(bytes));
-    }
-    let mut text = String::with_capacity(bytes.len() / 2);
-    for (index, decoded) in char::decode_utf16(pairs.iter().map(|&pair| unit(pair))).enumerate() {
-        text.push(decoded.map_err(|_| WsjfError::NotText { offset: 2 + index * 2, byte: pairs[index.min(pairs.len() - 1)][0] })?);
-    }
-    Ok(Cow::Owned(text))
-}
-
-fn end_of(bytes: &[u8]) -> WsjfError {
-    let line = 1 + bytes.iter().filter(|&&b| b == b'\n').count();
-    let column = bytes.iter().rev().take_while(|&&b| b != b'\n').count();
-    WsjfError::Incomplete { line, column }
-}
-
-/// The text with bare `NaN`, `Infinity` and `-Infinity` outside of strings put in quotes; `None` if there is none.
-fn with_quoted_tokens(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let mut quoted = String::with_capacity(text.len() + 64);
-    let (mut copied, mut at, mut in_string, mut found) = (0, 0, false, false);
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' if in_string => at += 1,
-            b'"' => in_string = !in_string,
-            b'N' | b'I' | b'-' if !in_string => {
-                let token = ["NaN", "-Infinity", "Infinity"].into_iter().find(|token| text[at..].starts_with(token));
-                if let Some(token) = token {
-                    quoted.push_str(&text[copied..at]);
-                    quoted.extend(["\"", token, "\""]);
-                    at += token.len();
-                    copied = at;
-                    found = true;
-                    continue;
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    quoted.push_str(&text[copied..]);
-    found.then_some(quoted)
 }
 
 /// Reads exactly one report and validates it.

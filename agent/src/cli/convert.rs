@@ -1,0 +1,197 @@
+//! `convert`: a dry run. Shows the report, or exactly what is wrong.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::json;
+use waybill_shared::config::Station;
+use waybill_shared::error::{Code, ErrorReport, Exit};
+use waybill_shared::paths::Instance;
+use waybill_shared::report::{Num, Report, Step};
+use waybill_shared::schema::{Map, Value};
+use waybill_shared::text;
+
+use super::output;
+use crate::convert::registry::{Choice, Registry};
+use crate::convert::unit::Finisher;
+use crate::convert::Input;
+
+#[derive(Debug, Args)]
+pub(super) struct ConvertArgs {
+    /// The file
+    file: PathBuf,
+    /// Converter: auto, wsjf, openhtf
+    #[arg(long = "as", default_value = "auto", value_name = "CONVERTER")]
+    converter: String,
+    /// A value for the converter, as under [source.arguments]; may be given several times
+    #[arg(long = "argument", value_name = "KEY=VALUE")]
+    arguments: Vec<String>,
+    /// As JSON, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of one unit.
+enum Shown {
+    Report(Box<Report>, Vec<String>),
+    Error(ErrorReport),
+}
+
+pub(super) fn main(instance: &Instance, args: &ConvertArgs) -> Exit {
+    match convert(instance, args) {
+        Ok(units) => {
+            let broken = units.iter().any(|unit| matches!(unit, Shown::Error(_)));
+            if args.json { show_json(&units) } else { show_text(&units) }
+            if broken { Exit::Input } else { Exit::Ok }
+        }
+        Err(error) => {
+            if args.json {
+                output::json(&json!({ "units": [], "error": error }));
+            }
+            output::fail(&error)
+        }
+    }
+}
+
+fn convert(instance: &Instance, args: &ConvertArgs) -> Result<Vec<Shown>, ErrorReport> {
+    let registry = Registry::built_in();
+    let choice = registry.choose(&args.converter).ok_or_else(|| {
+        let names = registry.names().join(", ");
+        ErrorReport::new(Code::ConverterUnknown, format!("there is no converter {:?}; there are: auto, {names}", args.converter))
+    })?;
+    let shown = text::path(&args.file);
+    let unreadable = |error: std::io::Error| ErrorReport::new(Code::FileUnreadable, format!("{shown} cannot be read: {error}"));
+    let metadata = std::fs::metadata(&args.file).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(ErrorReport::new(Code::NotAFile, format!("{shown} is not a file")));
+    }
+    let (station, limit) = match crate::agent::load_config(instance) {
+        Ok(config) => (config.station, config.convert.max_file_bytes),
+        // A dry run needs no configuration; a broken one is not this command's business.
+        Err(_) => (Station::default(), waybill_shared::config::Convert::default().max_file_bytes),
+    };
+    if metadata.len() > limit {
+        let message = format!("{shown} has {} bytes, at most {limit} are read", metadata.len());
+        return Err(ErrorReport::new(Code::FileTooLarge, message));
+    }
+    let bytes = std::fs::read(&args.file).map_err(unreadable)?;
+    if bytes.is_empty() {
+        return Err(ErrorReport::new(Code::FileEmpty, format!("{shown} has 0 bytes")));
+    }
+    let modified = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok()).unwrap_or_else(Timestamp::now);
+    units(&choice, &args.file, &bytes, modified, &arguments(&args.arguments)?, &station).map_err(|error| error.report(&shown))
+}
+
+fn units(
+    choice: &Choice,
+    file: &std::path::Path,
+    bytes: &[u8],
+    modified: Timestamp,
+    arguments: &Map<String, Value>,
+    station: &Station,
+) -> Result<Vec<Shown>, crate::convert::ConvertError> {
+    let converter = choice.of(bytes)?;
+    let file_name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut finisher = Finisher::new(converter.name(), "dry-run", station, modified);
+    let mut shown = Vec::new();
+    converter.convert(&Input { bytes, file_name: &file_name, modified, arguments }, &mut |unit| {
+        let finished = unit.and_then(|unit| {
+            let notes = unit.notes.clone();
+            finisher.finish(unit).map(|(_, report)| Shown::Report(Box::new(report), notes))
+        });
+        let number = shown.len() + 1;
+        shown.push(finished.unwrap_or_else(|error| Shown::Error(error.report(&format!("{file_name}, unit {number}")))));
+        ControlFlow::Continue(())
+    })?;
+    Ok(shown)
+}
+
+fn arguments(pairs: &[String]) -> Result<Map<String, Value>, ErrorReport> {
+    pairs
+        .iter()
+        .map(|pair| {
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| ErrorReport::new(Code::RequestInvalid, format!("{pair:?} is not of the form KEY=VALUE")))?;
+            let value = value.parse::<i64>().map_or_else(|_| Value::from(value), Value::from);
+            Ok((key.to_owned(), value))
+        })
+        .collect()
+}
+
+fn show_json(units: &[Shown]) {
+    let units: Vec<Value> = units
+        .iter()
+        .map(|unit| match unit {
+            Shown::Report(report, notes) => json!({ "report": report, "notes": notes }),
+            Shown::Error(error) => json!({ "error": error }),
+        })
+        .collect();
+    output::json(&json!({ "units": units }));
+}
+
+fn show_text(units: &[Shown]) {
+    for (number, unit) in units.iter().enumerate() {
+        if number > 0 {
+            output::line("");
+        }
+        match unit {
+            Shown::Report(report, notes) => show_report(report, notes),
+            Shown::Error(error) => {
+                output::fail(error);
+            }
+        }
+    }
+}
+
+fn show_report(report: &Report, notes: &[String]) {
+    let text = |value: &Option<String>| value.as_deref().unwrap_or("-").to_owned();
+    let kind = if report.kind.as_deref() == Some("R") { "repair" } else { "test" };
+    let result = report.result.map_or_else(String::new, |result| result.to_string());
+    output::line(&format!(
+        "{} {} rev {}   {kind} {}   {result}   {}",
+        text(&report.sn),
+        text(&report.pn),
+        text(&report.rev),
+        report.process_code.map_or_else(String::new, |code| code.to_string()),
+        text(&report.start)
+    ));
+    output::line(&format!("{} · {} · {}   id {}", text(&report.machine_name), text(&report.location), text(&report.purpose), text(&report.id)));
+    if let Some(root) = &report.root {
+        show_step(root, 0);
+    }
+    for failure in report.sub_units.iter().flatten().flat_map(|part| part.failures.iter().flatten()) {
+        output::line(&format!("  {} {} {}", text(&failure.com_ref), text(&failure.code), text(&failure.comment)));
+    }
+    output::line(&format!("{} steps, {} measurements", report.steps().count(), report.measurement_count()));
+    for note in notes {
+        output::line(&format!("note: {}", text::printable(note, 500)));
+    }
+}
+
+fn show_step(step: &Step, depth: usize) {
+    let indent = "  ".repeat(depth + 1);
+    let status = step.status.map_or("", waybill_shared::report::Status::letter);
+    output::line(&format!("{indent}{status:1} {}", text::printable(step.name.as_deref().unwrap_or("-"), 100)));
+    let number = |value: &Option<Num>| value.as_ref().map_or_else(String::new, ToString::to_string);
+    for meas in step.numeric_meas.iter().flatten() {
+        let name = meas.name.as_deref().map_or_else(String::new, |name| format!("{name} "));
+        let unit = meas.unit.as_deref().unwrap_or("");
+        let limits = [number(&meas.low_limit), number(&meas.high_limit)].join(" ");
+        output::line(&format!("{indent}    {name}{} {unit}   {} {}", number(&meas.value), meas.comp_op.as_deref().unwrap_or(""), limits.trim()));
+    }
+    for meas in step.string_meas.iter().flatten() {
+        let (value, limit) = (meas.value.as_deref().unwrap_or(""), meas.limit.as_deref().unwrap_or(""));
+        output::line(&format!("{indent}    {value:?}   {} {limit:?}", meas.comp_op.as_deref().unwrap_or("")));
+    }
+    for meas in step.boolean_meas.iter().flatten() {
+        if let Some(name) = &meas.name {
+            output::line(&format!("{indent}    {} {name}", meas.status.map_or("", waybill_shared::report::Status::letter)));
+        }
+    }
+    for child in step.steps.iter().flatten() {
+        show_step(child, depth + 1);
+    }
+}

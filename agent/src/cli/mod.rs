@@ -1,0 +1,124 @@
+//! The command line: parses, calls, prints.
+
+mod convert;
+mod demo;
+mod list;
+mod output;
+mod run;
+mod status;
+mod stop;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use waybill_ipc::client::{Client, ClientError, Deadlines};
+use waybill_ipc::protocol::ClientKind;
+use waybill_ipc::Endpoint;
+use waybill_shared::error::{Code, ErrorReport, Exit};
+use waybill_shared::paths::{Instance, InstanceOptions, Scope};
+
+/// Takes the result files of test equipment, turns each into a test report and delivers it to your server. No report is ever lost.
+#[derive(Debug, Parser)]
+#[command(name = "waybill-agent", version, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    instance: InstanceArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct InstanceArgs {
+    /// Which agent, if several run side by side
+    #[arg(long, global = true, value_name = "NAME")]
+    instance: Option<String>,
+    /// Whom the agent belongs to; without it the machine if it has one, else you
+    #[arg(long, global = true, value_enum)]
+    scope: Option<ScopeArg>,
+    /// Configuration to read instead of the instance's own
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder that holds everything of this agent: queue, spool, logs, secrets, and config.toml
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ScopeArg {
+    Machine,
+    User,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent in the foreground; prints one line `ready` when it serves
+    Run,
+    /// Show what came, what waits, what went, what failed
+    Status(status::StatusArgs),
+    /// Look into the queue
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Convert a file without sending anything: shows the report, or exactly what is wrong
+    Convert(convert::ConvertArgs),
+    /// Stop the running agent and wait until it has ended
+    Stop(stop::StopArgs),
+    /// Show it at work: a sample station in a temporary folder, with the real agent on it
+    Demo(demo::DemoArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum QueueCommand {
+    /// List deliveries, the oldest first
+    List(list::ListArgs),
+}
+
+/// Parses the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let options = InstanceOptions {
+        instance: cli.instance.instance,
+        scope: cli.instance.scope.map(|scope| match scope {
+            ScopeArg::Machine => Scope::Machine,
+            ScopeArg::User => Scope::User,
+        }),
+        config: cli.instance.config,
+        data_dir: cli.instance.data_dir,
+    };
+    let exit = match Instance::locate(&options) {
+        Err(reason) => output::fail(&ErrorReport::new(Code::DataFolderUnavailable, reason)),
+        Ok(instance) => match cli.command {
+            Command::Run => run::main(instance),
+            Command::Status(args) => with_runtime(status::main(&instance, args)),
+            Command::Queue(QueueCommand::List(args)) => with_runtime(list::main(&instance, args)),
+            Command::Convert(args) => convert::main(&instance, &args),
+            Command::Stop(args) => with_runtime(stop::main(&instance, args)),
+            Command::Demo(args) => with_runtime(demo::main(args)),
+        },
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// Runs one command on a small runtime of its own.
+fn with_runtime(command: impl Future<Output = Result<Exit, ErrorReport>>) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::fail(&ErrorReport::new(Code::Internal, format!("no runtime: {error}"))),
+    };
+    runtime.block_on(command).unwrap_or_else(|error| output::fail(&error))
+}
+
+/// Connects to the instance's agent.
+async fn connect(instance: &Instance) -> Result<Client, ErrorReport> {
+    Client::connect(&Endpoint::of(instance), ClientKind::Cli, Deadlines::default()).await.map_err(|error| client_error(instance, &error))
+}
+
+fn client_error(instance: &Instance, error: &ClientError) -> ErrorReport {
+    match error {
+        ClientError::NotRunning(_) => {
+            ErrorReport::new(Code::AgentNotRunning, format!("no agent of instance {:?} is running", instance.name))
+        }
+        other => other.report(),
+    }
+}

@@ -1,0 +1,48 @@
+//! `run`: the agent in the foreground.
+
+use std::time::Duration;
+
+use waybill_shared::error::{Code, ErrorReport, Exit};
+use waybill_shared::paths::Instance;
+
+use super::output;
+use crate::agent;
+use crate::platform::StopSignals;
+use crate::shutdown;
+
+/// Threads for tasks; blocking work has threads of its own.
+const TASK_THREADS: usize = 2;
+
+pub(super) fn main(instance: Instance) -> Exit {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(TASK_THREADS).thread_name("task").enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return output::fail(&ErrorReport::new(Code::Internal, format!("no runtime: {error}"))),
+    };
+    let (stop, asked) = shutdown::channel();
+    let result = runtime.block_on(async {
+        let mut signals = StopSignals::listen()
+            .map_err(|error| ErrorReport::new(Code::Internal, format!("signals cannot be heard: {error}")))?;
+        let on_signal = stop.clone();
+        let listening = async {
+            loop {
+                let name = signals.next().await;
+                on_signal.ask(name);
+            }
+        };
+        tokio::select! {
+            result = agent::run(instance, stop, asked, || output::line("ready")) => result,
+            () = listening => unreachable!("it listens for ever"),
+        }
+    });
+    // What did not end in time does not hold up the exit: nothing of it is needed.
+    runtime.shutdown_timeout(Duration::ZERO);
+    match result {
+        Ok(stopped) if stopped.stragglers.is_empty() => Exit::Ok,
+        Ok(stopped) => {
+            let named = stopped.stragglers.join(", ");
+            output::fail(&ErrorReport::new(Code::StopForced, format!("stopped; what did not end in time: {named}")))
+        }
+        Err(error) => output::fail(&error),
+    }
+}

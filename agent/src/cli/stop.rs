@@ -1,0 +1,42 @@
+//! `stop`: asks the agent to stop, and waits until it has.
+
+use std::time::Duration;
+
+use clap::Args;
+use waybill_ipc::client::{Client, Deadlines};
+use waybill_ipc::protocol::ClientKind;
+use waybill_ipc::Endpoint;
+use waybill_shared::error::{Code, ErrorReport, Exit};
+use waybill_shared::fs::lock::Lock;
+use waybill_shared::paths::Instance;
+
+use super::{client_error, output};
+
+#[derive(Debug, Args)]
+pub(super) struct StopArgs {
+    /// Longest time to wait for its end
+    #[arg(long, default_value_t = 125, value_name = "SECONDS")]
+    timeout: u64,
+}
+
+pub(super) async fn main(instance: &Instance, args: StopArgs) -> Result<Exit, ErrorReport> {
+    // Any version can be told to stop.
+    let client = Client::connect_any(&Endpoint::of(instance), ClientKind::Cli, Deadlines::default())
+        .await
+        .map_err(|error| client_error(instance, &error))?;
+    client.stop().await.map_err(|error| error.report())?;
+    let limit = Duration::from_secs(args.timeout);
+    let ended = tokio::time::timeout(limit, async {
+        client.closed().await;
+        // The lock is the last thing that an agent lets go.
+        while instance.lock().exists() && Lock::acquire(&instance.lock(), "waybill-agent stop").is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    if ended.await.is_err() {
+        let message = format!("the agent was told to stop and is still at it after {} s", args.timeout);
+        return Err(ErrorReport::new(Code::PeerTimeout, message).with_fix("Wait, or stop it a second time: that skips to cancelling"));
+    }
+    output::line("stopped");
+    Ok(Exit::Ok)
+}

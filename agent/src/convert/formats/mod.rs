@@ -1,0 +1,4 @@
+//! The formats that are built in, one file each.
+
+pub mod openhtf;
+pub mod wsjf;

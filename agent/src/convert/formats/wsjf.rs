@@ -1,0 +1,62 @@
+//! WSJF, the JSON form of a WATS report: one report, or an array of them.
+
+use waybill_shared::report::wsjf::{self, WsjfError};
+
+use crate::convert::{Argument, ConvertError, Converter, Input, Sink, Unit};
+
+/// The converter `wsjf`.
+#[derive(Debug)]
+pub struct Wsjf;
+
+impl Converter for Wsjf {
+    fn name(&self) -> &'static str {
+        "wsjf"
+    }
+    fn help(&self) -> &'static str {
+        "WATS reports as JSON (WSJF): tests and repairs, one or an array of them"
+    }
+    fn has_end_mark(&self) -> bool {
+        true
+    }
+    fn arguments(&self) -> &'static [Argument] {
+        &[]
+    }
+    fn sniff(&self, head: &[u8]) -> u8 {
+        let contains = |key: &[u8]| head.windows(key.len()).any(|window| window == key);
+        let typed = contains(b"\"type\"");
+        let named = [&b"\"pn\""[..], b"\"sn\"", b"\"processCode\"", b"\"machineName\"", b"\"root\"", b"\"uur\""];
+        match (typed, named.into_iter().filter(|key| contains(key)).count()) {
+            (true, 3..) => 95,
+            (true, 1..) => 60,
+            (false, 3..) => 50,
+            _ => 0,
+        }
+    }
+    fn convert(&self, input: &Input<'_>, sink: &mut Sink<'_>) -> Result<(), ConvertError> {
+        for unit in wsjf::read(input.bytes).map_err(convert_error)? {
+            let unit = unit.map_err(convert_error).map(|unit| Unit {
+                own_hash: *blake3::hash(&unit.bytes).as_bytes(),
+                report: unit.report,
+                notes: Vec::new(),
+            });
+            if sink(unit).is_break() {
+                return Err(ConvertError::Stopped);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn convert_error(error: WsjfError) -> ConvertError {
+    match error {
+        WsjfError::Incomplete { line, column } => ConvertError::Incomplete {
+            place: format!("line {line}, column {column}"),
+            reason: "the JSON document is not closed".to_owned(),
+        },
+        WsjfError::NotText { offset, .. } => ConvertError::Malformed { place: format!("byte {offset}"), reason: error.to_string() },
+        WsjfError::Malformed { line, column, reason } => {
+            ConvertError::Malformed { place: format!("line {line}, column {column}"), reason: format!("not valid JSON: {reason}") }
+        }
+        WsjfError::Faults(faults) => ConvertError::Faults(faults),
+    }
+}

@@ -1,0 +1,460 @@
+//! The bounded pool of threads that read files, convert them and hand the reports to the queue.
+//!
+//! A worker takes its next file as soon as it has handed over; the commit's acknowledgement goes to the file's source, which
+//! alone touches files. A worker's panic is a failed conversion of one file, and nothing more.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use waybill_shared::config::Station;
+use waybill_shared::error::{Code, ErrorReport};
+use waybill_shared::id::CorrelationId;
+use waybill_shared::schema::{Map, Value};
+use waybill_shared::text;
+
+use super::limits::{Budget, is_chunk};
+use super::registry::Choice;
+use super::unit::{self, Finisher};
+use super::{ConvertError, Input, Unit};
+use crate::platform::{self, FileStat};
+use crate::queue::{Backlog, Command, Committed, Fingerprint, NewEntry, NewFile, QueueError, Writer};
+
+/// Longest wait for room between converter and commit; the file is tried again after it.
+const ROOM_WAIT: Duration = Duration::from_secs(30);
+
+/// What the workers need to know of a source.
+pub struct SourceContext {
+    /// Its name.
+    pub name: String,
+    /// Its converter.
+    pub converter: Choice,
+    /// Its values for the converter.
+    pub arguments: Map<String, Value>,
+    /// 1 goes first, 10 last.
+    pub priority: u8,
+    /// What the station adds to a report.
+    pub station: Station,
+    /// Largest file that is read.
+    pub max_file_bytes: u64,
+}
+
+/// A file to convert.
+pub struct Job {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its life.
+    pub correlation_id: CorrelationId,
+    /// Its source.
+    pub source: Arc<SourceContext>,
+    /// True if it has waited long enough to be finished: an incomplete file is a broken one now.
+    pub last_try: bool,
+    /// Told exactly once.
+    pub tell: Box<dyn FnOnce(Conversion) + Send>,
+}
+
+/// What came of a file.
+#[derive(Debug)]
+pub enum Conversion {
+    /// Its reports are durable, or were taken before.
+    Stored {
+        /// What the queue says.
+        committed: Committed,
+        /// The file as it was read.
+        fingerprint: Fingerprint,
+        /// Units of the file that could not be converted.
+        broken_units: Option<ErrorReport>,
+    },
+    /// It cannot be converted, now or later.
+    Broken {
+        /// Why.
+        error: ErrorReport,
+        /// The file as it was read, if it was.
+        fingerprint: Option<Fingerprint>,
+    },
+    /// It ends before it is complete; tried again when it changes or its time is up.
+    Incomplete {
+        /// Why.
+        error: ErrorReport,
+    },
+    /// It changed while it was read.
+    Changed,
+    /// It is gone.
+    Vanished,
+    /// It cannot be read at the moment; tried again.
+    Unreadable {
+        /// Why.
+        error: ErrorReport,
+    },
+    /// The queue did not take it; tried again.
+    NotQueued {
+        /// Why.
+        error: QueueError,
+    },
+    /// The agent stops.
+    Stopped,
+}
+
+/// The pool.
+pub struct Pool {
+    jobs: crossbeam_channel::Sender<Job>,
+    threads: Vec<JoinHandle<()>>,
+    shared: Arc<PoolShared>,
+}
+
+/// A handle to give files to the pool.
+#[derive(Clone)]
+pub struct PoolHandle {
+    jobs: crossbeam_channel::Sender<Job>,
+}
+
+struct PoolShared {
+    writer: Writer,
+    backlog: Arc<Backlog>,
+    spool: PathBuf,
+    stop: AtomicBool,
+    active: AtomicUsize,
+    next_key: AtomicU64,
+}
+
+impl PoolHandle {
+    /// Gives a file to the pool; back if all workers are busy and enough files wait.
+    ///
+    /// # Errors
+    /// The job, if there is no room for it.
+    pub fn try_send(&self, job: Job) -> Result<(), Box<Job>> {
+        self.jobs.try_send(job).map_err(|error| Box::new(error.into_inner()))
+    }
+}
+
+impl Pool {
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// The OS gives no thread.
+    pub fn start(workers: u32, writer: Writer, backlog: Arc<Backlog>, spool: PathBuf) -> std::io::Result<Self> {
+        let (jobs, waiting) = crossbeam_channel::bounded::<Job>(workers as usize * 2);
+        let shared = Arc::new(PoolShared {
+            writer,
+            backlog,
+            spool,
+            stop: AtomicBool::new(false),
+            active: AtomicUsize::new(0),
+            next_key: AtomicU64::new(1),
+        });
+        let threads = (1..=workers)
+            .map(|number| {
+                let (waiting, shared) = (waiting.clone(), Arc::clone(&shared));
+                std::thread::Builder::new().name(format!("converter-{number}")).spawn(move || {
+                    for job in waiting {
+                        work(job, &shared);
+                    }
+                })
+            })
+            .collect::<std::io::Result<_>>()?;
+        Ok(Self { jobs, threads, shared })
+    }
+
+    /// A handle for a source.
+    #[must_use]
+    pub fn handle(&self) -> PoolHandle {
+        PoolHandle { jobs: self.jobs.clone() }
+    }
+
+    /// Conversions that run at this moment; not those that wait.
+    #[must_use]
+    pub fn active_count(&self) -> usize {
+        self.shared.active.load(Ordering::Acquire)
+    }
+
+    /// From now on files are handed back unread; what runs may finish.
+    pub fn stop_accepting(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+    }
+
+    /// Waits for the workers, once all handles are gone.
+    pub fn join(self) {
+        drop(self.jobs);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!(event = "converter_thread_died", "a converter thread ended with a panic");
+            }
+        }
+    }
+}
+
+fn work(job: Job, shared: &PoolShared) {
+    if shared.stop.load(Ordering::Acquire) {
+        (job.tell)(Conversion::Stopped);
+        return;
+    }
+    shared.active.fetch_add(1, Ordering::AcqRel);
+    let Job { path, correlation_id, source, last_try, tell } = job;
+    let read = std::panic::catch_unwind(AssertUnwindSafe(|| read_file(&path, &source, last_try)));
+    let read = read.unwrap_or_else(|_| {
+        let message = format!("{}: reading it failed unexpectedly", text::path(&path));
+        Err(Conversion::Broken { error: ErrorReport::new(Code::Internal, message), fingerprint: None })
+    });
+    match read {
+        Ok((bytes, fingerprint)) => convert(&bytes, fingerprint, correlation_id, &source, last_try, shared, tell),
+        Err(conversion) => tell(conversion),
+    }
+    shared.active.fetch_sub(1, Ordering::AcqRel);
+}
+
+/// The whole file as it is now, or why not.
+fn read_file(path: &std::path::Path, source: &SourceContext, last_try: bool) -> Result<(Vec<u8>, Fingerprint), Conversion> {
+    let shown = text::path(path);
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Conversion::Vanished,
+        _ => Conversion::Unreadable { error: ErrorReport::new(Code::FileUnreadable, format!("{shown} cannot be read: {error}")) },
+    };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let before = platform::stat(&file).map_err(unreadable)?;
+    let limit = source.max_file_bytes;
+    if before.size > limit {
+        let message = format!("{shown} has {} bytes, at most {limit} are read", before.size);
+        return Err(Conversion::Broken { error: ErrorReport::new(Code::FileTooLarge, message), fingerprint: None });
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(before.size).unwrap_or(0));
+    (&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let after = platform::stat(&file).map_err(unreadable)?;
+    if after != before || bytes.len() as u64 != before.size {
+        return Err(Conversion::Changed);
+    }
+    if bytes.is_empty() {
+        let error = ErrorReport::new(Code::FileEmpty, format!("{shown} has 0 bytes"));
+        return Err(if last_try { Conversion::Broken { error, fingerprint: None } } else { Conversion::Incomplete { error } });
+    }
+    let FileStat { file_id, size, modified_ns } = before;
+    let hash = *blake3::hash(&bytes).as_bytes();
+    Ok((bytes, Fingerprint { source: source.name.clone(), path: path.to_owned(), file_id, size, modified_ns, hash }))
+}
+
+/// A file's reports on their way from its converter to the queue.
+struct Handover<'a> {
+    shared: &'a PoolShared,
+    fingerprint: &'a Fingerprint,
+    correlation_id: CorrelationId,
+    priority: u8,
+    entries: Vec<NewEntry>,
+    bytes: usize,
+    reports: usize,
+    staged: Option<u64>,
+    broken: Vec<(usize, ConvertError)>,
+    units: usize,
+    trouble: Option<QueueError>,
+}
+
+fn convert(
+    bytes: &[u8],
+    fingerprint: Fingerprint,
+    correlation_id: CorrelationId,
+    source: &SourceContext,
+    last_try: bool,
+    shared: &PoolShared,
+    tell: Box<dyn FnOnce(Conversion) + Send>,
+) {
+    let mut handover = Handover {
+        shared,
+        fingerprint: &fingerprint,
+        correlation_id,
+        priority: source.priority,
+        entries: Vec::new(),
+        bytes: 0,
+        reports: 0,
+        staged: None,
+        broken: Vec::new(),
+        units: 0,
+        trouble: None,
+    };
+    let budget = Budget::begin();
+    let shown = text::path(&fingerprint.path);
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| run_converter(bytes, source, &budget, &mut handover)))
+        .unwrap_or_else(|_| Err(ConvertError::Malformed { place: shown.clone(), reason: "the converter failed (panic)".to_owned() }));
+
+    if let Some(error) = handover.trouble.take() {
+        handover.abandon();
+        return tell(Conversion::NotQueued { error });
+    }
+    let file_error = match result {
+        Ok(()) if handover.units == 0 => {
+            Some(ConvertError::Malformed { place: "the file as a whole".to_owned(), reason: "it holds no unit".to_owned() })
+        }
+        Ok(()) => None,
+        Err(ConvertError::Stopped) if budget.is_spent() => {
+            let reason = format!("the conversion took longer than {} s", Budget::longest_secs());
+            Some(ConvertError::Malformed { place: "the file as a whole".to_owned(), reason })
+        }
+        Err(ConvertError::Stopped) => {
+            handover.abandon();
+            return tell(Conversion::Stopped);
+        }
+        Err(error @ ConvertError::Incomplete { .. }) if !last_try => {
+            handover.abandon();
+            return tell(Conversion::Incomplete { error: error.report(&shown).with_correlation(correlation_id) });
+        }
+        Err(error) => Some(error),
+    };
+    let broken = handover.describe_broken(&shown, file_error);
+    if handover.reports == 0 {
+        handover.abandon();
+        let error = broken.unwrap_or_else(|| ErrorReport::new(Code::Internal, format!("{shown}: nothing was converted")));
+        return tell(Conversion::Broken { error, fingerprint: Some(fingerprint) });
+    }
+    handover.commit(broken, fingerprint.clone(), tell);
+}
+
+fn run_converter(
+    bytes: &[u8],
+    source: &SourceContext,
+    budget: &Budget,
+    handover: &mut Handover<'_>,
+) -> Result<(), ConvertError> {
+    let converter = source.converter.of(bytes)?;
+    let modified = Timestamp::from_nanosecond(i128::from(handover.fingerprint.modified_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
+    let file_name = handover.fingerprint.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let input = Input { bytes, file_name: &file_name, modified, arguments: &source.arguments };
+    let mut finisher = Finisher::new(converter.name(), &source.name, &source.station, modified);
+    converter.convert(&input, &mut |unit| {
+        if budget.is_spent() || handover.shared.stop.load(Ordering::Acquire) && handover.staged.is_some() {
+            return ControlFlow::Break(());
+        }
+        handover.take(unit, &mut finisher)
+    })
+}
+
+impl Handover<'_> {
+    fn take(&mut self, unit: Result<Unit, ConvertError>, finisher: &mut Finisher<'_>) -> ControlFlow<()> {
+        let number = self.units;
+        self.units += 1;
+        let finished = unit.and_then(|unit| {
+            for note in &unit.notes {
+                tracing::info!(event = "conversion_note", correlation_id = %self.correlation_id, unit = number, note = %note, "noticed while converting");
+            }
+            finisher.finish(unit)
+        });
+        match finished {
+            Ok((id, report)) => match unit::entry(id, &report, &self.shared.spool) {
+                Ok(entry) => {
+                    self.bytes += entry.payload.waiting_bytes();
+                    self.reports += 1;
+                    self.entries.push(entry);
+                }
+                Err(error) => {
+                    self.trouble = Some(QueueError::Write(format!("the spool: {error}")));
+                    return ControlFlow::Break(());
+                }
+            },
+            Err(error) => self.broken.push((number, error)),
+        }
+        if is_chunk(self.entries.len(), self.bytes) { self.stage() } else { ControlFlow::Continue(()) }
+    }
+
+    fn new_file(&mut self, whole: bool) -> NewFile {
+        self.bytes = 0;
+        NewFile {
+            fingerprint: self.fingerprint.clone(),
+            correlation_id: self.correlation_id,
+            priority: self.priority,
+            entries: std::mem::take(&mut self.entries),
+            staged: self.staged,
+            whole,
+        }
+    }
+
+    /// Stores what there is so far, and waits for it: a file of a million units never lies in memory as a whole.
+    fn stage(&mut self) -> ControlFlow<()> {
+        let key = *self.staged.get_or_insert_with(|| self.shared.next_key.fetch_add(1, Ordering::Relaxed));
+        let file = self.new_file(true);
+        let (told, answer) = std::sync::mpsc::sync_channel(1);
+        let ack = Box::new(move |result| {
+            let _worker_left = told.send(result);
+        });
+        let stored = self
+            .shared
+            .writer
+            .send_blocking(Command::Stage { key, file, ack })
+            .and_then(|()| answer.recv_timeout(ROOM_WAIT).unwrap_or(Err(QueueError::Write("it took too long".to_owned()))));
+        match stored {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.trouble = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn abandon(&mut self) {
+        for entry in self.entries.drain(..) {
+            entry.payload.discard(&self.shared.spool);
+        }
+        if let Some(key) = self.staged.take() {
+            // If the queue is closed already, the next start drops what was staged.
+            let _dropped_later = self.shared.writer.send_blocking(Command::Abandon { key });
+        }
+    }
+
+    /// One error for all that is wrong in the file: its broken units, and what ended its reading.
+    fn describe_broken(&self, shown: &str, file_error: Option<ConvertError>) -> Option<ErrorReport> {
+        if self.broken.is_empty() {
+            let error = file_error?.report(shown).with_correlation(self.correlation_id);
+            return Some(self.with_good_ones(error));
+        }
+        if let ([(_, only)], None, 1) = (self.broken.as_slice(), &file_error, self.units) {
+            return Some(only.report(shown).with_correlation(self.correlation_id));
+        }
+        let mut faults = Vec::new();
+        for (number, error) in &self.broken {
+            let path = format!("unit[{number}]");
+            match error {
+                ConvertError::Faults(inner) => faults.extend(inner.iter().map(|fault| waybill_shared::schema::Fault {
+                    path: format!("{path}.{}", fault.path),
+                    ..fault.clone()
+                })),
+                other => faults.push(waybill_shared::schema::Fault {
+                    path,
+                    kind: waybill_shared::schema::FaultKind::OutOfRange,
+                    message: other.to_string(),
+                }),
+            }
+        }
+        let ending = file_error.map_or_else(String::new, |error| format!("; then {error}"));
+        let message = format!("{shown}: {} of {} units are no valid reports{ending}", self.broken.len(), self.units);
+        let error = ErrorReport::new(Code::ReportInvalid, message).with_details(faults).with_correlation(self.correlation_id);
+        Some(self.with_good_ones(error))
+    }
+
+    fn with_good_ones(&self, mut error: ErrorReport) -> ErrorReport {
+        if self.reports > 0 {
+            error.message.push_str(&format!(" ({} good ones were queued)", self.reports));
+        }
+        error
+    }
+
+    fn commit(mut self, broken_units: Option<ErrorReport>, fingerprint: Fingerprint, tell: Box<dyn FnOnce(Conversion) + Send>) {
+        let (reports, bytes) = (self.entries.len(), self.bytes);
+        let backlog = Arc::clone(&self.shared.backlog);
+        if !backlog.take(reports, bytes, ROOM_WAIT) {
+            self.abandon();
+            return tell(Conversion::NotQueued { error: QueueError::Write("the disk is too slow".to_owned()) });
+        }
+        let file = self.new_file(broken_units.is_none());
+        let ack = Box::new(move |result: Result<Committed, QueueError>| {
+            backlog.give(reports, bytes);
+            tell(match result {
+                Ok(committed) => Conversion::Stored { committed, fingerprint, broken_units },
+                Err(error) => Conversion::NotQueued { error },
+            });
+        });
+        // A closed queue tells the acknowledgement as well.
+        let _told_by_ack = self.shared.writer.send_blocking(Command::Commit { file, ack });
+    }
+}

@@ -1,0 +1,151 @@
+//! Converters by name, or by what a file looks like.
+
+use std::sync::Arc;
+
+use waybill_shared::config::{Config, Source};
+use waybill_shared::schema::{Fault, FaultKind, Map, Value};
+
+use super::formats::{openhtf::OpenHtf, wsjf::Wsjf};
+use super::{ConvertError, Converter};
+
+/// Bytes of a file that a converter sees to judge whether the file is its own.
+const HEAD_BYTES: usize = 64 * 1024;
+/// How sure a converter must be.
+const SURE: u8 = 40;
+
+/// All converters there are.
+#[derive(Clone)]
+pub struct Registry {
+    converters: Vec<Arc<dyn Converter>>,
+}
+
+/// Which converter a source uses.
+#[derive(Clone)]
+pub enum Choice {
+    /// This one.
+    Fixed(Arc<dyn Converter>),
+    /// The one that is surest of the file.
+    Auto(Registry),
+}
+
+impl Registry {
+    /// The built-in converters.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self { converters: vec![Arc::new(Wsjf), Arc::new(OpenHtf)] }
+    }
+
+    /// Names, in the order in which they are listed.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        self.converters.iter().map(|converter| converter.name()).collect()
+    }
+
+    /// The converter of a name, or the choice by content for `auto`.
+    #[must_use]
+    pub fn choose(&self, name: &str) -> Option<Choice> {
+        if name == "auto" {
+            return Some(Choice::Auto(self.clone()));
+        }
+        self.converters.iter().find(|converter| converter.name() == name).cloned().map(Choice::Fixed)
+    }
+
+    /// What is wrong with the converters and arguments that a configuration names.
+    #[must_use]
+    pub fn faults(&self, config: &Config) -> Vec<Fault> {
+        config.source.iter().enumerate().flat_map(|(index, source)| self.source_faults(index, source)).collect()
+    }
+
+    fn source_faults(&self, index: usize, source: &Source) -> Vec<Fault> {
+        let at = |key: &str| format!("source[{index}].{key}");
+        let mut known = Vec::new();
+        match self.choose(&source.converter) {
+            Some(Choice::Fixed(converter)) => known.push(converter),
+            Some(Choice::Auto(registry)) => known = registry.converters,
+            None => {
+                let names = self.names().join(", ");
+                return vec![Fault {
+                    path: at("converter"),
+                    kind: FaultKind::OutOfRange,
+                    message: format!("no converter {:?}; there are: auto, {names}", source.converter),
+                }];
+            }
+        }
+        let arguments: Vec<_> = known.iter().flat_map(|converter| converter.arguments()).collect();
+        let names: Vec<_> = arguments.iter().map(|argument| argument.name).collect();
+        let check = |(key, value): (&String, &Value)| {
+            let path = at(&format!("arguments.{key}"));
+            let Some(argument) = arguments.iter().find(|argument| argument.name == key) else {
+                let message = if names.is_empty() {
+                    format!("the converter {} takes no arguments", source.converter)
+                } else {
+                    waybill_shared::text::unknown_key(key, &names)
+                };
+                return Some(Fault { path, kind: FaultKind::UnknownKey, message });
+            };
+            let (fits, expected) = if argument.number { (value.is_i64(), "a whole number") } else { (value.is_string(), "text") };
+            (!fits).then(|| Fault { path, kind: FaultKind::WrongType, message: format!("expected {expected}: {}", argument.help) })
+        };
+        source.arguments.iter().filter_map(check).collect()
+    }
+}
+
+impl Choice {
+    /// The converter for a file.
+    ///
+    /// # Errors
+    /// No converter knows the file, or two are equally sure.
+    pub fn of(&self, bytes: &[u8]) -> Result<&Arc<dyn Converter>, ConvertError> {
+        let registry = match self {
+            Self::Fixed(converter) => return Ok(converter),
+            Self::Auto(registry) => registry,
+        };
+        let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+        let mut judged: Vec<_> =
+            registry.converters.iter().map(|c| (c.sniff(head), c)).filter(|(sure, _)| *sure >= SURE).collect();
+        judged.sort_by_key(|(sure, _)| std::cmp::Reverse(*sure));
+        let malformed = |reason: String| ConvertError::Malformed { place: "the file as a whole".to_owned(), reason };
+        match judged.as_slice() {
+            [] => Err(malformed(format!("no converter recognises it; there are: {}", registry.names().join(", ")))),
+            [(first, a), (second, b), ..] if first == second => {
+                Err(malformed(format!("it may be {} as well as {}: name the converter of this source", a.name(), b.name())))
+            }
+            [(_, best), ..] => Ok(best),
+        }
+    }
+
+    /// True if a file that was cut is recognised as such whatever it is.
+    #[must_use]
+    pub fn has_end_mark(&self) -> bool {
+        match self {
+            Self::Fixed(converter) => converter.has_end_mark(),
+            Self::Auto(registry) => registry.converters.iter().all(|converter| converter.has_end_mark()),
+        }
+    }
+}
+
+/// Arguments for a conversion without a source.
+#[must_use]
+pub fn no_arguments() -> Map<String, Value> {
+    Map::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(arguments: &str, converter: &str) -> Vec<String> {
+        let text = format!("[[source]]\nname='a'\nfolder='/x'\nconverter='{converter}'\n[source.arguments]\n{arguments}");
+        let config = waybill_shared::config::parse(&text).unwrap();
+        Registry::built_in().faults(&config).into_iter().map(|fault| fault.path).collect()
+    }
+
+    #[test]
+    fn unknown_converters_and_arguments_are_faults() {
+        assert_eq!(paths("", "wsfj"), ["source[0].converter"]);
+        assert_eq!(paths("colour = 'red'", "wsjf"), ["source[0].arguments.colour"]);
+        assert_eq!(paths("process_code = 'ten'", "openhtf"), ["source[0].arguments.process_code"]);
+        assert!(paths("process_code = 10", "openhtf").is_empty());
+        assert!(paths("process_code = 10", "auto").is_empty());
+    }
+}

@@ -1,0 +1,113 @@
+//! From a converter's unit to what the queue stores: the station's values, an identity, the rules.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use waybill_shared::config::Station;
+use waybill_shared::id::{ReportId, UnitIdentity};
+use waybill_shared::report::{Report, Status, validate, wsjf};
+
+use super::{ConvertError, Unit};
+use crate::queue::{NewEntry, Payload};
+
+/// Makes the units of one file ready. It counts equal units, so it lives as long as the file is read.
+pub struct Finisher<'a> {
+    /// Name of the converter.
+    pub converter: &'static str,
+    /// Name of the source.
+    pub source: &'a str,
+    /// What the station adds.
+    pub station: &'a Station,
+    /// When the file was last written.
+    pub modified: Timestamp,
+    seen: HashMap<([u8; 32], String), u64>,
+}
+
+impl<'a> Finisher<'a> {
+    /// For one file.
+    #[must_use]
+    pub fn new(converter: &'static str, source: &'a str, station: &'a Station, modified: Timestamp) -> Self {
+        Self { converter, source, station, modified, seen: HashMap::new() }
+    }
+
+    /// The report as it will be sent.
+    ///
+    /// # Errors
+    /// All rules that it breaks.
+    pub fn finish(&mut self, unit: Unit) -> Result<(ReportId, Report), ConvertError> {
+        let mut report = unit.report;
+        report.fill_station(&self.station.name, &self.station.location, &self.station.purpose);
+        let faults = validate::validate(&report);
+        if !faults.is_empty() {
+            return Err(ConvertError::Faults(faults));
+        }
+        let id = report.report_id().unwrap_or_else(|| self.derive(&report, unit.own_hash));
+        report.id = Some(id.to_string());
+        Ok((id, report))
+    }
+
+    fn derive(&mut self, report: &Report, own_hash: [u8; 32]) -> ReportId {
+        let start = report.start.clone().or_else(|| report.start_utc.clone()).unwrap_or_else(|| self.modified.to_string());
+        let occurrence = self.seen.entry((own_hash, start.clone())).or_default();
+        let id = ReportId::derive(UnitIdentity {
+            converter: self.converter,
+            source: self.source,
+            unit_hash: &own_hash,
+            start: &start,
+            occurrence: *occurrence,
+        });
+        *occurrence += 1;
+        id
+    }
+}
+
+/// A report as the queue stores it.
+///
+/// # Errors
+/// The spool cannot be written.
+pub fn entry(id: ReportId, report: &Report, spool: &Path) -> std::io::Result<NewEntry> {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    Ok(NewEntry {
+        report_id: id,
+        serial: text(&report.sn),
+        part: text(&report.pn),
+        result: report.result.map_or("", Status::letter).to_owned(),
+        payload: Payload::new(&wsjf::write(report), spool)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = br#"{"type":"T","pn":"a","sn":"b","rev":"1","processCode":10,"result":"P","machineName":"OWN",
+        "start":"2026-01-30T12:00:00Z","root":{"stepType":"SequenceCall","name":"r"}}"#;
+
+    fn unit() -> Unit {
+        Unit { report: wsjf::read_one(TEXT).unwrap(), own_hash: *blake3::hash(TEXT).as_bytes(), notes: Vec::new() }
+    }
+
+    fn station() -> Station {
+        Station { name: "ST".into(), location: "L".into(), purpose: "P".into() }
+    }
+
+    #[test]
+    fn the_file_wins_over_the_station() {
+        let station = station();
+        let (_, report) = Finisher::new("wsjf", "s", &station, Timestamp::UNIX_EPOCH).finish(unit()).unwrap();
+        assert_eq!(report.machine_name.as_deref(), Some("OWN"));
+        assert_eq!((report.location.as_deref(), report.purpose.as_deref()), (Some("L"), Some("P")));
+    }
+
+    #[test]
+    fn a_second_reading_gives_the_same_ids_and_equal_retests_differ() {
+        let station = station();
+        let ids = || {
+            let mut finisher = Finisher::new("wsjf", "s", &station, Timestamp::UNIX_EPOCH);
+            [finisher.finish(unit()).unwrap().0, finisher.finish(unit()).unwrap().0]
+        };
+        assert_eq!(ids(), ids());
+        assert_ne!(ids()[0], ids()[1]);
+    }
+}

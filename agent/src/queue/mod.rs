@@ -1,0 +1,306 @@
+//! The durable queue: what was accepted survives, whatever happens.
+//!
+//! # What it owns
+//! `queue.db` (SQLite, WAL, `synchronous=FULL`), the folder `spool/` with payloads over 256 KiB, the folder `evicted/` with reports
+//! that had to make room. One thread writes ([`writer`]); it group-commits whatever is waiting and never waits to fill a
+//! batch. Readers ([`read`]) have their own connections.
+//!
+//! # Schema (`user_version` 1; [`schema`] has the SQL, a golden test pins it)
+//! - `file`: the fingerprint of every taken file (source, path, file id, size, mtime, hash), its correlation id, and how far its
+//!   post-action is: 0 staged, 1 committed (the source may still lie in the watch folder), 2 done.
+//! - `entry`: one report of a file: id, serial, part, verdict, priority, rank, and its payload: zstd-compressed WSJF with the blake3
+//!   and the length of the uncompressed bytes, inline or as the name of a spool file.
+//! - `delivery`: one entry on its way to one destination; the state lives here. `due` is 0 for *now*, else milliseconds. `mark` is how
+//!   many reports the destination had accepted at the last try: a try counts only if it accepted another one since.
+//! - `destination`: names, the address that last accepted a report.
+//! - `counter`: deliveries by destination, state and priority, kept in the same transaction as what they count.
+//! - `source`: files queued, files in error and reports, by source, for ever.
+//! - `conversion_error`: files that could not be converted, with their error report as JSON.
+//!
+//! # States of a delivery
+//! ```text
+//! staged ─▶ pending ──2xx confirmed──▶ sent ──(retention)──▶ purged
+//!             ▲  │
+//!             └──┤ retry: attempts + 1, due later; or due at once when the destination is back
+//!                ├──▶ failed      refused for good, or attempts spent; waits for a person
+//!                └──▶ evicted     had to make room (opt-in); a file in `evicted/`
+//! ```
+//! *Sending* is not stored: a dispatcher knows in memory what it has on its way. After a crash such a delivery simply is pending
+//! again, at once, which is exactly what must happen, and saves one commit a report.
+//!
+//! # Invariants
+//! - A delivery leaves `pending` only by what a destination answered, by eviction, or by a person.
+//! - issued = pending (with sending) + sent + failed + discarded + evicted, for each destination, at every commit.
+//! - A file's reports become pending in the transaction that stores its fingerprint; a file is touched only after that commit.
+//! - A file whose fingerprint is there is never queued again; whether its post-action still has to be done is `file.state`.
+//! - Two deliveries of one report id to one destination go in the order in which they were queued.
+//!
+//! # What survives a crash
+//! Everything that was acknowledged. Not acknowledged: staged rows (dropped at the next start), spool files without an entry
+//! (removed at the next start). Nothing else is ever undone.
+
+mod apply;
+mod codes;
+mod limits;
+mod payload;
+mod rank;
+mod read;
+mod recover;
+mod schema;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use waybill_ipc::protocol::DeliveryState;
+use waybill_shared::error::{Code, ErrorReport};
+use waybill_shared::id::{CorrelationId, ReportId};
+
+pub use limits::{Backlog, Gate};
+pub use payload::Payload;
+pub use read::{ListFilter, Reader, ReadyDelivery};
+pub use recover::{Opened, open};
+pub use writer::{Ack, Command, OnCommit, Writer, WriterThread};
+
+/// Where the queue lies.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The database.
+    pub database: PathBuf,
+    /// Large payloads.
+    pub spool: PathBuf,
+    /// Reports that had to make room.
+    pub evicted: PathBuf,
+}
+
+/// A file as it was when it was read: the answer to "have I taken this very file?".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Name of the source.
+    pub source: String,
+    /// Where the equipment put it.
+    pub path: PathBuf,
+    /// Volume and number of the file, as the OS tells it.
+    pub file_id: [u8; 16],
+    /// Bytes.
+    pub size: u64,
+    /// Last change, nanoseconds since 1970 UTC.
+    pub modified_ns: i64,
+    /// blake3 of the whole file.
+    pub hash: [u8; 32],
+}
+
+/// A report to be queued.
+#[derive(Debug)]
+pub struct NewEntry {
+    /// Its identity.
+    pub report_id: ReportId,
+    /// Its serial number.
+    pub serial: String,
+    /// Its part number.
+    pub part: String,
+    /// Its verdict, one letter.
+    pub result: String,
+    /// Its bytes.
+    pub payload: Payload,
+}
+
+/// A file whose reports are to be queued.
+#[derive(Debug)]
+pub struct NewFile {
+    /// Which file.
+    pub fingerprint: Fingerprint,
+    /// Its life.
+    pub correlation_id: CorrelationId,
+    /// 1 goes first, 10 last.
+    pub priority: u8,
+    /// Its reports; the earlier ones of a large file were staged before.
+    pub entries: Vec<NewEntry>,
+    /// The key under which earlier ones were staged.
+    pub staged: Option<u64>,
+    /// False if other units of the file could not be converted; the file then counts as one in error.
+    pub whole: bool,
+}
+
+/// What became of a [`NewFile`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// Its reports are durable.
+    Queued {
+        /// Key of the file.
+        file: i64,
+        /// How many reports it held.
+        reports: u32,
+    },
+    /// It was taken before, and its post-action is still to be done, or done again.
+    AlreadyTaken {
+        /// Key of the file.
+        file: i64,
+    },
+}
+
+/// A file that could not be converted, to be remembered.
+#[derive(Debug, Clone)]
+pub struct NewConversionError {
+    /// Its source.
+    pub source: String,
+    /// Where the equipment put it.
+    pub path: PathBuf,
+    /// Where it is now.
+    pub moved_to: Option<PathBuf>,
+    /// Its life.
+    pub correlation_id: CorrelationId,
+    /// What is wrong with it.
+    pub error: ErrorReport,
+}
+
+/// A delivery, as those who work on it name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryKey {
+    /// Key of the entry.
+    pub entry: i64,
+    /// Name of the destination.
+    pub destination: String,
+    /// The report, for events and the log.
+    pub report_id: ReportId,
+    /// Life of its file.
+    pub correlation_id: CorrelationId,
+    /// Its serial number.
+    pub serial: String,
+}
+
+/// What a try to deliver came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The destination has it.
+    Sent {
+        /// Where exactly.
+        receipt: String,
+        /// The address that accepted it.
+        address: String,
+    },
+    /// Later again.
+    Retry {
+        /// When.
+        due: Timestamp,
+        /// Most tries that may count before the report is set aside.
+        max_retries: u32,
+        /// What went wrong.
+        error: ErrorReport,
+    },
+    /// Never again by itself.
+    Failed {
+        /// Why.
+        error: ErrorReport,
+    },
+}
+
+/// Why the queue did not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum QueueError {
+    /// The store cannot be opened.
+    #[error("the queue {path} cannot be opened: {reason}")]
+    Unavailable {
+        /// The database.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The store was written by a newer program.
+    #[error("the queue {path} has schema {found}, this version knows up to {known}")]
+    TooNew {
+        /// The database.
+        path: String,
+        /// Its schema.
+        found: i64,
+        /// The newest one known.
+        known: i64,
+    },
+    /// A commit failed; nothing of it was stored.
+    #[error("the queue could not store it: {0}")]
+    Write(String),
+    /// A read failed or took too long.
+    #[error("the queue could not be read: {0}")]
+    Read(String),
+    /// As many reports wait as may.
+    #[error("{waiting} reports wait for {destination}, at most {limit} may")]
+    Full {
+        /// Where to.
+        destination: String,
+        /// How many wait.
+        waiting: u64,
+        /// How many may.
+        limit: u64,
+    },
+    /// Stored bytes are not what was stored.
+    #[error("a stored report is damaged: {0}")]
+    Damaged(String),
+    /// The queue is closed: the agent stops.
+    #[error("the queue is closed")]
+    Closed,
+}
+
+impl QueueError {
+    /// As a person reads it.
+    #[must_use]
+    pub fn report(&self) -> ErrorReport {
+        let code = match self {
+            Self::Unavailable { .. } | Self::Read(_) | Self::Closed => Code::QueueUnavailable,
+            Self::TooNew { .. } => Code::QueueTooNew,
+            Self::Write(_) => Code::QueueWriteFailed,
+            Self::Full { .. } => Code::QueueFull,
+            Self::Damaged(_) => Code::PayloadDamaged,
+        };
+        ErrorReport::new(code, self.to_string())
+    }
+}
+
+/// Deliveries of one destination, by state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Wait, or are on their way.
+    pub pending: u64,
+    /// Arrived.
+    pub sent: u64,
+    /// Wait for a person.
+    pub failed: u64,
+    /// Given up by a person.
+    pub discarded: u64,
+    /// Had to make room.
+    pub evicted: u64,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, state: DeliveryState, count: u64) {
+        match state {
+            DeliveryState::Staged => {}
+            DeliveryState::Pending | DeliveryState::Sending => self.pending += count,
+            DeliveryState::Sent => self.sent += count,
+            DeliveryState::Failed => self.failed += count,
+            DeliveryState::Discarded => self.discarded += count,
+            DeliveryState::Evicted => self.evicted += count,
+        }
+    }
+}
+
+/// Files of one source, for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SourceCounts {
+    /// Files whose reports were queued.
+    pub queued: u64,
+    /// Files that could not be converted.
+    pub errors: u64,
+    /// Reports that were queued.
+    pub reports: u64,
+}
+
+fn sql_path(path: &Path) -> String {
+    // Paths are compared, shown, and searched by prefix; the few that are no Unicode keep their bytes in escaped form.
+    match path.to_str() {
+        Some(text) => text.to_owned(),
+        None => path.as_os_str().as_encoded_bytes().escape_ascii().to_string(),
+    }
+}

@@ -1,0 +1,111 @@
+//! The command line of the window.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use waybill_shared::paths::{Instance, InstanceOptions, Scope};
+
+/// The operator's window of Waybill: shows what the agent of this station does.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "waybill", version)]
+pub struct Options {
+    /// Name of the agent's instance
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
+    /// Whom the agent belongs to; the machine if it has one, else the user
+    #[arg(long)]
+    pub scope: Option<ScopeOption>,
+    /// Configuration file of the agent, for starting it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of everything the agent owns; names the agent that is shown
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Open no window: start the agent if none answers, and end
+    #[arg(long)]
+    pub start_agent: bool,
+    /// How to draw; `auto` tries one after the other
+    #[arg(long, value_enum, default_value_t)]
+    pub renderer: RendererOption,
+}
+
+/// `--scope`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScopeOption {
+    /// One agent for all who use this machine
+    Machine,
+    /// The agent of this user
+    User,
+}
+
+/// `--renderer`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum RendererOption {
+    /// wgpu, and glow if that fails
+    #[default]
+    Auto,
+    /// Vulkan, Metal or Direct3D; on the graphics processor, else on the processor
+    Wgpu,
+    /// OpenGL
+    Glow,
+}
+
+impl Options {
+    /// The part that names the instance.
+    #[must_use]
+    pub fn instance_options(&self) -> InstanceOptions {
+        InstanceOptions {
+            instance: self.instance.clone(),
+            scope: self.scope.map(|scope| match scope {
+                ScopeOption::Machine => Scope::Machine,
+                ScopeOption::User => Scope::User,
+            }),
+            config: self.config.clone(),
+            data_dir: self.data_dir.clone(),
+        }
+    }
+}
+
+/// The options by which another program of Waybill finds the same instance. Paths are absolute: it may run elsewhere.
+#[must_use]
+pub fn instance_arguments(options: &InstanceOptions, instance: &Instance) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    let mut add = |name: &str, value: OsString| arguments.extend([name.into(), value]);
+    if let Some(name) = &options.instance {
+        add("--instance", name.into());
+    }
+    if let Some(scope) = options.scope {
+        add("--scope", scope.as_str().into());
+    }
+    if options.config.is_some() {
+        add("--config", instance.config.clone().into());
+    }
+    if options.data_dir.is_some() {
+        add("--data-dir", instance.data.clone().into());
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_of_the_instance_is_handed_on() {
+        let line = ["waybill", "--instance", "two", "--scope", "user", "--config", "/c.toml", "--data-dir", "/d"];
+        let options = Options::parse_from(line).instance_options();
+        let instance = Instance::locate(&options).unwrap();
+        let arguments = instance_arguments(&options, &instance);
+        let again = Options::parse_from(std::iter::once("waybill".into()).chain(arguments)).instance_options();
+        assert_eq!(Instance::locate(&again).unwrap(), instance);
+        assert_eq!(again.instance.as_deref(), Some("two"));
+        assert!(instance_arguments(&InstanceOptions::default(), &instance).is_empty());
+    }
+}

@@ -1,0 +1,175 @@
+//! The overview as a screen reader finds it, without a window.
+
+use eframe::egui::Vec2;
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use waybill_ipc::ClientError;
+use waybill_ipc::protocol::{Activity, ActivityKind, ClientKind, Hello, Snapshot, Update};
+use waybill_shared::error::{Code, ErrorReport};
+
+use super::Dashboard;
+use crate::command::Command;
+use crate::model::{Model, sample};
+use crate::pages::Page as _;
+use crate::theme;
+
+const WIDE: Vec2 = Vec2::new(1280.0, 2000.0);
+const SMALL: Vec2 = Vec2::new(640.0, 420.0);
+
+fn connected(snapshot: Snapshot) -> Model {
+    let mut model = Model::new(0);
+    model.connected(&Hello { protocol: 1, kind: ClientKind::Agent, pid: 1, version: "0.1.0".to_owned() }, 1);
+    model.updated(Update::Snapshot { seq: 1, missed: 0, snapshot: Box::new(snapshot) });
+    model
+}
+
+fn absent(mut model: Model) -> Model {
+    model.disconnected(&ClientError::NotRunning("x".to_owned()), 1_760_000_000_000);
+    model
+}
+
+/// The page on a screen of this size; its state is what a person asked for.
+fn page(model: Model, size: Vec2) -> Harness<'static, Vec<Command>> {
+    let mut dashboard = Dashboard::default();
+    let mut harness = Harness::builder().with_size(size).build_ui_state(
+        move |ui, asked: &mut Vec<Command>| {
+            theme::apply(ui.ctx());
+            asked.extend(dashboard.ui(ui, &model));
+        },
+        Vec::new(),
+    );
+    // Panics if the page keeps asking for frames.
+    harness.run();
+    harness
+}
+
+#[test]
+fn sources_and_destinations_are_found_by_name_with_their_numbers() {
+    let page = page(connected(sample::snapshot()), WIDE);
+    let main = page.get_by_label("Destination main");
+    for text in ["Paused", "Waiting 12", "Sending 0", "Delivered 32", "Failed 3"] {
+        main.get_by_label(text);
+    }
+    main.get_by_label("wats · https://example.wats.com");
+    page.get_by_label("Destination archive").get_by_label("Online");
+    let source = page.get_by_label("Source ict");
+    for text in ["Watching", "Found 43", "Converting 1", "Queued 40", "Reports 44", "Errors 2"] {
+        source.get_by_label(text);
+    }
+    page.get_by_label("Queue 12 of 10\u{a0}000");
+}
+
+#[test]
+fn an_error_shows_its_code_and_what_to_do_and_can_be_copied() {
+    let mut page = page(connected(sample::snapshot()), WIDE);
+    let main = page.get_by_label("Destination main");
+    main.get_by_label("WB5002");
+    main.get_by_label("the server refused the token (401)");
+    main.get_by_label(Code::DestinationUnauthorised.fix());
+    main.get_by_label("Copy").click();
+    page.step();
+    let copied = page.output().platform_output.commands.iter().any(|command| {
+        matches!(command, eframe::egui::OutputCommand::CopyText(text) if text.contains("WB5002") && text.contains("401"))
+    });
+    assert!(copied);
+}
+
+#[test]
+fn last_known_values_are_marked_stale_and_the_agent_can_be_started() {
+    let mut page = page(absent(connected(sample::snapshot())), WIDE);
+    page.get_by_label_contains("What you see was last known at");
+    page.get_by_label("Destination main");
+    page.get_by_label("Start agent").click();
+    page.run();
+    assert_eq!(page.state(), &[Command::StartAgent]);
+    page.get_by_label("Try again").click();
+    page.run();
+    assert_eq!(page.state(), &[Command::StartAgent, Command::Reconnect]);
+}
+
+#[test]
+fn without_any_values_the_agent_can_be_started() {
+    let mut page = page(absent(Model::new(0)), SMALL);
+    page.get_by_label("Start agent").click();
+    page.run();
+    assert_eq!(page.state(), &[Command::StartAgent]);
+}
+
+#[test]
+fn while_the_agent_starts_it_cannot_be_started_again() {
+    let mut model = absent(connected(sample::snapshot()));
+    model.begun(&Command::StartAgent, 1);
+    let page = page(model, WIDE);
+    assert!(page.query_by_label("Start agent").is_none());
+    assert!(page.get_by_label("Starting the agent").accesskit_node().is_disabled());
+}
+
+#[test]
+fn another_version_is_told_and_nothing_is_started() {
+    let mut model = Model::new(0);
+    model.disconnected(&ClientError::Version { agent: "9.0.0".to_owned(), theirs: 9, older: "this program" }, 1);
+    let page = page(model, SMALL);
+    page.get_by_label("WB6002");
+    page.get_by_label(Code::ProtocolMismatch.fix());
+    assert!(page.query_by_label("Start agent").is_none());
+}
+
+#[test]
+fn a_happening_shows_its_error_and_what_to_do() {
+    let mut snapshot = sample::snapshot();
+    snapshot.recent.push_back(Activity {
+        at_ms: 1_760_000_000_000,
+        kind: ActivityKind::Broken,
+        place: "ict".to_owned(),
+        subject: "a.json".to_owned(),
+        correlation_id: None,
+        error: Some(ErrorReport::new(Code::FileEmpty, "a.json holds nothing")),
+    });
+    let page = page(connected(snapshot), WIDE);
+    let row = page.get_by_label("File error ict a.json");
+    row.get_by_label("WB3001 a.json holds nothing");
+    row.get_by_label(Code::FileEmpty.fix());
+}
+
+#[test]
+fn a_station_without_sources_and_destinations_says_what_is_missing() {
+    let snapshot = Snapshot { sources: Vec::new(), destinations: Vec::new(), ..sample::snapshot() };
+    let page = page(connected(snapshot), WIDE);
+    page.get_by_label("No sources");
+    page.get_by_label("No destinations");
+    page.get_by_label("Nothing has happened yet");
+    page.get_by_label("No deliveries in the last 2 minutes");
+}
+
+#[test]
+fn nothing_reaches_over_the_edge_of_a_small_window() {
+    let mut snapshot = sample::snapshot();
+    snapshot.destinations[1].name = "a-very-long-name-of-a-destination-that-nobody-should-give".to_owned();
+    snapshot.destinations[1].sent = 1_234_567_890;
+    snapshot.sources[0].folder = "/a/very/long/path/".repeat(20);
+    snapshot.sources[0].error = Some(ErrorReport::new(Code::FolderUnavailable, "/a/very/long/path/".repeat(20)));
+    for size in [SMALL, Vec2::new(800.0, 600.0), Vec2::new(1060.0, 600.0), WIDE] {
+        let page = page(absent(connected(snapshot.clone())), size);
+        for node in page.root().children_recursive() {
+            let node = node.accesskit_node();
+            let Some(bounds) = node.raw_bounds() else { continue };
+            let inside = bounds.x0 >= 0.0 && bounds.x1 <= f64::from(size.x);
+            assert!(inside, "{:?} {:?} at {bounds:?} in {size:?}", node.role(), node.label().or(node.value()));
+        }
+    }
+}
+
+#[test]
+fn deliveries_are_drawn_and_the_page_still_rests() {
+    let mut model = connected(sample::snapshot());
+    for second in 1..=20 {
+        let mut snapshot = sample::snapshot();
+        snapshot.destinations[0].sent += second * 3;
+        snapshot.destinations[1].sent += second;
+        model.updated(Update::Snapshot { seq: second, missed: 0, snapshot: Box::new(snapshot) });
+        model.second(second);
+    }
+    let page = page(model, WIDE);
+    page.get_by_label("All destinations");
+    assert!(page.query_by_label("No deliveries in the last 2 minutes").is_none());
+}

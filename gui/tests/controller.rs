@@ -1,0 +1,411 @@
+//! The controller against a real server on a real local socket, without a window.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use waybill::command::Command;
+use waybill::controller::{Controller, Screen};
+use waybill::launch::{Exited, Launcher};
+use waybill::model::{Link, Model};
+use waybill_ipc::Endpoint;
+use waybill_ipc::peer::Peer;
+use waybill_ipc::protocol::{
+    AgentInfo, AgentState, Connection, DestinationStatus, Event, QueueStatus, Reply, Request, Snapshot, StatusBrief, Update,
+};
+use waybill_ipc::server::{Limits, Service, Updates, serve};
+use waybill_ipc::transport::Listener;
+use waybill_shared::config::Ipc;
+use waybill_shared::error::{Code, ErrorReport};
+use waybill_shared::paths::{Instance, InstanceOptions};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[test]
+fn the_snapshot_and_the_events_after_it_are_shown() {
+    let station = Station::new();
+    let agent = station.agent();
+    let (screen, _controller) = station.window(NoAgent);
+    let model = screen.wait("connected", |model| model.stale_since_ms().is_none() && model.snapshot().is_some());
+    assert!(matches!(&model.link, Link::Connected { .. }));
+    assert_eq!(model.snapshot().unwrap().agent.station, "ST-07");
+    for _ in 0..3 {
+        agent.publish(sent());
+    }
+    screen.wait("three deliveries", |model| delivered(model) == 3);
+}
+
+#[test]
+fn a_lost_agent_leaves_stale_values_and_its_return_ends_that() {
+    let station = Station::new();
+    let agent = station.agent();
+    let (screen, controller) = station.window(NoAgent);
+    screen.wait("a snapshot", |model| model.snapshot().is_some());
+    agent.publish(sent());
+    screen.wait("a delivery", |model| delivered(model) == 1);
+
+    drop(agent);
+    let model = screen.wait("absence", |model| model.link == Link::Absent);
+    assert!(model.stale_since_ms().is_some());
+    assert_eq!(delivered(&model), 1, "the last known values stay");
+
+    let again = station.agent();
+    // A person need not wait for the pause to end.
+    controller.ask(Command::Reconnect).unwrap();
+    let model = screen.wait("the new agent", |model| model.snapshot().is_some() && model.stale_since_ms().is_none());
+    assert_eq!(delivered(&model), 0, "the new agent's own numbers");
+    again.publish(sent());
+    screen.wait("its delivery", |model| delivered(model) == 1);
+}
+
+#[test]
+fn the_window_finds_an_agent_that_starts_later_by_itself() {
+    let station = Station::new();
+    let (screen, _controller) = station.window(NoAgent);
+    screen.wait("absence", |model| model.link == Link::Absent);
+    let _agent = station.agent();
+    screen.wait("the agent", |model| model.snapshot().is_some());
+}
+
+#[test]
+fn start_agent_is_pending_until_the_agent_answers() {
+    let station = Station::new();
+    let agent = Arc::new(Mutex::new(None));
+    let launcher = StartsAgent { instance: station.instance.clone(), agent: Arc::clone(&agent), exit: None };
+    let (screen, controller) = station.window(launcher);
+    screen.wait("absence", |model| model.link == Link::Absent);
+    controller.ask(Command::StartAgent).unwrap();
+    controller.ask(Command::StartAgent).unwrap();
+    let model = screen.wait("the started agent", |model| model.snapshot().is_some());
+    assert!(!model.is_pending(&Command::StartAgent));
+    assert!(model.notices.is_empty());
+    assert!(agent.lock().unwrap().is_some());
+}
+
+#[test]
+fn an_agent_that_cannot_be_started_is_a_notice_until_it_is_dismissed() {
+    let station = Station::new();
+    let (screen, controller) = station.window(NoAgent);
+    controller.ask(Command::StartAgent).unwrap();
+    let model = screen.wait("a notice", |model| !model.notices.is_empty());
+    assert_eq!(model.notices[0].error.code, Code::AgentNotRunning);
+    assert!(!model.is_pending(&Command::StartAgent));
+    controller.ask(Command::DismissNotice(model.notices[0].id)).unwrap();
+    screen.wait("no notice", |model| model.notices.is_empty());
+}
+
+#[test]
+fn an_agent_that_ends_at_once_is_a_notice() {
+    let station = Station::new();
+    let (screen, controller) = station.window(EndsAtOnce);
+    controller.ask(Command::StartAgent).unwrap();
+    let model = screen.wait("a notice", |model| !model.notices.is_empty());
+    assert_eq!(model.notices[0].error.code, Code::ConfigInvalid);
+    assert!(!model.is_pending(&Command::StartAgent));
+}
+
+#[test]
+fn a_flood_of_events_arrives_complete_and_is_shown_a_few_times_a_second() {
+    const EVENTS: u64 = 3000;
+    let station = Station::new();
+    let agent = station.agent();
+    let (screen, _controller) = station.window(NoAgent);
+    screen.wait("a snapshot", |model| model.snapshot().is_some());
+    let (started, before) = (Instant::now(), screen.shown());
+    for _ in 0..EVENTS {
+        agent.publish(sent());
+    }
+    screen.wait("all of them", |model| delivered(model) == EVENTS);
+    let most = 3 + started.elapsed().as_millis() / 200;
+    let shown = u128::from(screen.shown() - before);
+    assert!(shown <= most, "shown {shown} times in {:?}", started.elapsed());
+}
+
+#[test]
+fn while_nothing_changes_nothing_is_shown() {
+    let station = Station::new();
+    let _agent = station.agent();
+    let (screen, controller) = station.window(NoAgent);
+    screen.wait("a snapshot", |model| model.snapshot().is_some());
+    // Needs no answer and changes nothing; once it was taken, everything before it was shown.
+    for _ in 0..5 {
+        controller.ask(Command::Reconnect).unwrap();
+    }
+    let before = screen.shown();
+    screen.wait_for_quiet(Duration::from_millis(1500));
+    assert!(screen.shown() - before <= 1, "at most what was due");
+}
+
+#[test]
+fn a_hundred_windows_leave_no_thread_behind() {
+    let station = Station::new();
+    let agent = station.agent();
+    for _ in 0..100 {
+        let (screen, controller) = station.window(NoAgent);
+        screen.wait("a snapshot", |model| model.snapshot().is_some());
+        drop(controller);
+        assert_eq!(Arc::strong_count(&screen.0), 1, "the thread has dropped its end");
+    }
+    agent.wait_for_subscribers(0);
+}
+
+fn sent() -> Event {
+    Event::Sent {
+        destination: "main".to_owned(),
+        report_id: "r".to_owned(),
+        correlation_id: "c".to_owned(),
+        serial: "SN1".to_owned(),
+        receipt: String::new(),
+    }
+}
+
+fn delivered(model: &Model) -> u64 {
+    model.snapshot().map_or(0, |snapshot| snapshot.destinations[0].sent)
+}
+
+/// A folder, and the instance that it names.
+struct Station {
+    _folder: tempfile::TempDir,
+    instance: Instance,
+}
+
+impl Station {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = InstanceOptions { data_dir: Some(folder.path().to_owned()), ..InstanceOptions::default() };
+        Self { instance: Instance::locate(&options).unwrap(), _folder: folder }
+    }
+
+    fn agent(&self) -> FakeAgent {
+        FakeAgent::start(&self.instance)
+    }
+
+    fn window(&self, launcher: impl Launcher) -> (Recorder, Controller) {
+        let screen = Recorder::default();
+        let controller = Controller::start(self.instance.clone(), launcher, screen.clone()).unwrap();
+        (screen, controller)
+    }
+}
+
+/// Remembers what was shown last, and how often something was shown.
+#[derive(Clone, Default)]
+struct Recorder(Arc<(Mutex<Shown>, Condvar)>);
+
+#[derive(Default)]
+struct Shown {
+    last: Option<Arc<Model>>,
+    times: u64,
+}
+
+impl Screen for Recorder {
+    fn show(&mut self, model: Arc<Model>) {
+        let mut shown = self.0.0.lock().unwrap();
+        shown.last = Some(model);
+        shown.times += 1;
+        self.0.1.notify_all();
+    }
+}
+
+impl Recorder {
+    fn wait(&self, what: &str, until: impl Fn(&Model) -> bool) -> Arc<Model> {
+        let not_yet = |shown: &mut Shown| !shown.last.as_deref().is_some_and(&until);
+        let (shown, timeout) = self.0.1.wait_timeout_while(self.0.0.lock().unwrap(), PATIENCE, not_yet).unwrap();
+        assert!(!timeout.timed_out(), "waited in vain for {what}: {:?}", shown.last);
+        Arc::clone(shown.last.as_ref().unwrap())
+    }
+
+    fn shown(&self) -> u64 {
+        self.0.0.lock().unwrap().times
+    }
+
+    /// Waits out `span`, as nothing can be waited for that should not happen.
+    fn wait_for_quiet(&self, span: Duration) {
+        let _timed_out = self.0.1.wait_timeout_while(self.0.0.lock().unwrap(), span, |_| true).unwrap();
+    }
+}
+
+/// There is no agent to start.
+struct NoAgent;
+
+impl Launcher for NoAgent {
+    fn launch(&mut self) -> Result<Exited, ErrorReport> {
+        Err(ErrorReport::new(Code::AgentNotRunning, "there is none"))
+    }
+    fn ended(&self, _: Option<i32>) -> ErrorReport {
+        unreachable!("nothing was started")
+    }
+    fn silent(&self, _: Duration) -> ErrorReport {
+        unreachable!("nothing was started")
+    }
+}
+
+/// The agent finds faults in its configuration.
+struct EndsAtOnce;
+
+impl Launcher for EndsAtOnce {
+    fn launch(&mut self) -> Result<Exited, ErrorReport> {
+        let (exited_in, exited) = oneshot::channel();
+        exited_in.send(Some(5)).unwrap();
+        Ok(exited)
+    }
+    fn ended(&self, code: Option<i32>) -> ErrorReport {
+        assert_eq!(code, Some(5));
+        ErrorReport::new(Code::ConfigInvalid, "faults")
+    }
+    fn silent(&self, _: Duration) -> ErrorReport {
+        unreachable!("it ended before")
+    }
+}
+
+/// Starts a fake agent, once.
+struct StartsAgent {
+    instance: Instance,
+    agent: Arc<Mutex<Option<FakeAgent>>>,
+    exit: Option<oneshot::Sender<Option<i32>>>,
+}
+
+impl Launcher for StartsAgent {
+    fn launch(&mut self) -> Result<Exited, ErrorReport> {
+        let mut agent = self.agent.lock().unwrap();
+        assert!(agent.is_none(), "started twice");
+        *agent = Some(FakeAgent::start(&self.instance));
+        let (exit, exited) = oneshot::channel();
+        self.exit = Some(exit);
+        Ok(exited)
+    }
+    fn ended(&self, code: Option<i32>) -> ErrorReport {
+        panic!("it has not ended: {code:?}")
+    }
+    fn silent(&self, _: Duration) -> ErrorReport {
+        panic!("it is not silent")
+    }
+}
+
+/// The real server of `waybill-ipc` with a hub in place of an agent.
+struct FakeAgent {
+    hub: Arc<Hub>,
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Hub {
+    state: Mutex<(u64, Snapshot, Vec<mpsc::Sender<Update>>)>,
+    left: Condvar,
+}
+
+impl FakeAgent {
+    fn start(instance: &Instance) -> Self {
+        let hub = Arc::new(Hub { state: Mutex::new((7, snapshot(), Vec::new())), left: Condvar::new() });
+        let stop = CancellationToken::new();
+        let (bound_in, bound) = std::sync::mpsc::sync_channel(1);
+        let (service, stopped, endpoint) = (Arc::clone(&hub), stop.clone(), Endpoint::of(instance));
+        let serving = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = Listener::bind(&endpoint).unwrap();
+                bound_in.send(()).unwrap();
+                serve(listener, service, Limits::from(&Ipc::default()), stopped).await;
+            });
+        };
+        let thread = std::thread::Builder::new().name("fake-agent".to_owned()).spawn(serving).unwrap();
+        bound.recv_timeout(PATIENCE).unwrap();
+        Self { hub, stop, thread: Some(thread) }
+    }
+
+    fn publish(&self, event: Event) {
+        let mut state = self.hub.state.lock().unwrap();
+        state.0 += 1;
+        state.1.apply(1, &event);
+        let update = Update::Event { seq: state.0, at_ms: 1, event };
+        state.2.retain(|subscriber| subscriber.try_send(update.clone()).is_ok());
+    }
+
+    fn wait_for_subscribers(&self, wanted: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.hub.state.lock().unwrap();
+        loop {
+            state.2.retain(|subscriber| !subscriber.is_closed());
+            if state.2.len() == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{} subscribers are left", state.2.len());
+            state = self.hub.left.wait_timeout(state, Duration::from_millis(100)).unwrap().0;
+        }
+    }
+}
+
+impl Drop for FakeAgent {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let ended = self.thread.take().map(JoinHandle::join);
+        if !std::thread::panicking() {
+            ended.unwrap().unwrap();
+        }
+    }
+}
+
+impl Service for Hub {
+    type Updates = Subscription;
+
+    fn brief(&self) -> StatusBrief {
+        StatusBrief { state: AgentState::Running, waiting: 0, sent: 0, failed: 0 }
+    }
+    async fn request(&self, _: &Peer, _: Request) -> Result<Reply, ErrorReport> {
+        Ok(Reply::Done)
+    }
+    fn subscribe(&self) -> Subscription {
+        let (updates_in, updates) = mpsc::channel(4096);
+        let mut state = self.state.lock().unwrap();
+        let first = Update::Snapshot { seq: state.0, missed: 0, snapshot: Box::new(state.1.clone()) };
+        updates_in.try_send(first).unwrap();
+        state.2.push(updates_in);
+        Subscription(updates)
+    }
+    fn stop(&self, _: &Peer) {}
+}
+
+struct Subscription(mpsc::Receiver<Update>);
+
+impl Updates for Subscription {
+    async fn next(&mut self) -> Option<Update> {
+        self.0.recv().await
+    }
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        agent: AgentInfo {
+            state: AgentState::Running,
+            version: "0.1.0".to_owned(),
+            pid: 1,
+            instance: "default".to_owned(),
+            started_at_ms: 0,
+            station: "ST-07".to_owned(),
+            location: "Line 1".to_owned(),
+            purpose: "Production".to_owned(),
+            config: String::new(),
+            data: String::new(),
+        },
+        queue: QueueStatus { waiting: 0, max_entries: 100, full: false },
+        sources: Vec::new(),
+        destinations: vec![DestinationStatus {
+            name: "main".to_owned(),
+            kind: "folder".to_owned(),
+            address: "/x".to_owned(),
+            state: Connection::Online,
+            error: None,
+            next_try_ms: None,
+            pending: 0,
+            sending: 0,
+            sent: 0,
+            failed: 0,
+            discarded: 0,
+            evicted: 0,
+            last_sent_ms: None,
+        }],
+        recent: VecDeque::new(),
+    }
+}

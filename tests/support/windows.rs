@@ -1,0 +1,45 @@
+//! Processes and sockets where Windows differs; the same signatures as in `unix.rs`.
+
+use std::io;
+
+use tokio::net::TcpSocket;
+
+/// Windows lets a port be bound again at once; its `SO_REUSEADDR` would let two programs share it.
+pub(crate) fn allow_rebind(_socket: &TcpSocket) -> io::Result<()> {
+    Ok(())
+}
+
+/// Windows has no such signal for a process without a console of its own.
+pub(crate) fn terminate(_pid: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Windows has no such signal for a process without a console of its own.
+pub(crate) fn interrupt(_pid: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Windows freezes threads, not processes.
+pub(crate) fn suspend(_pid: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Windows freezes threads, not processes.
+pub(crate) fn resume(_pid: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not measured here.
+pub(crate) fn resident_bytes(_pid: u32) -> Option<(u64, u64)> {
+    None
+}
+
+/// Not measured here.
+pub(crate) fn open_descriptors(_pid: u32) -> Option<usize> {
+    None
+}
+
+/// Not measured here.
+pub(crate) fn cpu_time(_pid: u32) -> Option<std::time::Duration> {
+    None
+}
