@@ -30,13 +30,8 @@ pub struct LogGuard {
 pub fn start(folder: &Path, log: &Log) -> std::io::Result<LogGuard> {
     std::fs::create_dir_all(folder)?;
     let limit = ContentLimit::BytesSurpassed(usize::try_from(log.max_bytes).unwrap_or(usize::MAX));
-    let files = FileRotate::new(
-        folder.join("agent.log"),
-        AppendCount::new(log.max_files as usize),
-        limit,
-        Compression::None,
-        None,
-    );
+    let files =
+        FileRotate::new(folder.join("agent.log"), AppendCount::new(log.max_files as usize), limit, Compression::None, None);
     let (writer, worker) = tracing_appender::non_blocking::NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING)
         .thread_name("log")
@@ -49,7 +44,10 @@ pub fn start(folder: &Path, log: &Log) -> std::io::Result<LogGuard> {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     // Other crates say what they have to say at warn, whatever our own level is.
-    let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("waybill_agent", level).with_target("waybill_ipc", level);
+    let targets = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("waybill_agent", level)
+        .with_target("waybill_ipc", level);
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(writer);
     tracing_subscriber::registry().with(targets).with(lines).try_init().map_err(std::io::Error::other)?;
     Ok(LogGuard { _worker: worker })

@@ -47,8 +47,9 @@ impl TokenSource {
 
     fn read(&self, file: &Path) -> Result<Secret, ErrorReport> {
         let place = text::path(file);
-        let secret = private::read_secret(file)
-            .map_err(|error| ErrorReport::new(Code::SecretMissing, format!("{} cannot be read from {place}: {error}", self.name)))?;
+        let secret = private::read_secret(file).map_err(|error| {
+            ErrorReport::new(Code::SecretMissing, format!("{} cannot be read from {place}: {error}", self.name))
+        })?;
         self.checked(secret, &place)
     }
 
@@ -69,7 +70,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let source = TokenSource::of("nowhere", None, folder.path());
         let message = source.load().unwrap_err().message;
-        assert!(message.contains("WAYBILL_SECRET_DESTINATION_NOWHERE_TOKEN") && message.contains("destination.nowhere.token"), "{message}");
+        assert!(
+            message.contains("WAYBILL_SECRET_DESTINATION_NOWHERE_TOKEN") && message.contains("destination.nowhere.token"),
+            "{message}"
+        );
     }
 
     #[test]

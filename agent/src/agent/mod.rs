@@ -78,12 +78,7 @@ pub struct Agent {
 ///
 /// # Errors
 /// It could not start; nothing was taken.
-pub async fn run(
-    instance: Instance,
-    stop: StopRequests,
-    asked: StopAsked,
-    ready: impl FnOnce(),
-) -> Result<Stopped, ErrorReport> {
+pub async fn run(instance: Instance, stop: StopRequests, asked: StopAsked, ready: impl FnOnce()) -> Result<Stopped, ErrorReport> {
     let agent = Agent::open(&instance, stop)?;
     agent.hub.publish(Event::Agent { state: AgentState::Running });
     ready();
@@ -124,7 +119,10 @@ impl Agent {
             }));
         }
         if config.destination.is_empty() {
-            tracing::error!(event = "no_destination", "no destination is configured: reports are queued and wait until there is one");
+            tracing::error!(
+                event = "no_destination",
+                "no destination is configured: reports are queued and wait until there is one"
+            );
         }
 
         let pool = Pool::start(config.convert.workers, queue.writer.clone(), Arc::clone(&queue.backlog), instance.spool())
@@ -140,7 +138,13 @@ impl Agent {
 
         let mut chores = JoinSet::new();
         chores.spawn(purge(queue.writer.clone(), config.queue.keep_sent_days));
-        tracing::info!(event = "agent_ready", endpoint = endpoint.name(), sources = config.source.len(), destinations = config.destination.len(), "at work");
+        tracing::info!(
+            event = "agent_ready",
+            endpoint = endpoint.name(),
+            sources = config.source.len(),
+            destinations = config.destination.len(),
+            "at work"
+        );
         Ok(Self {
             config,
             hub,
@@ -168,13 +172,17 @@ fn take_instance(instance: &Instance) -> Result<Lock, ErrorReport> {
     let folder = &instance.data;
     private::create_folder(folder).map_err(|error| folder_error(folder, &error))?;
     if is_network_folder(folder).map_err(|error| folder_error(folder, &error))? {
-        return Err(folder_error(folder, &"it is on a network share, where a queue cannot be kept safely; choose a local folder"));
+        return Err(folder_error(
+            folder,
+            &"it is on a network share, where a queue cannot be kept safely; choose a local folder",
+        ));
     }
     let owner = format!("process {} (instance {}, since {})", std::process::id(), instance.name, Timestamp::now());
     Lock::acquire(&instance.lock(), &owner).map_err(|error| match error {
-        LockError::Held { holder, .. } => {
-            ErrorReport::new(Code::AlreadyRunning, format!("an agent with the data folder {} runs already: {holder}", text::path(folder)))
-        }
+        LockError::Held { holder, .. } => ErrorReport::new(
+            Code::AlreadyRunning,
+            format!("an agent with the data folder {} runs already: {holder}", text::path(folder)),
+        ),
         LockError::Io { .. } => folder_error(folder, &error),
     })
 }

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
-use waybill_ipc::protocol::{AgentInfo, AgentState, Connection, DestinationStatus, QueueStatus, Snapshot, SourceState, SourceStatus};
+use waybill_ipc::protocol::{
+    AgentInfo, AgentState, Connection, DestinationStatus, QueueStatus, Snapshot, SourceState, SourceStatus,
+};
 use waybill_shared::config::{Config, Destination, DestinationKind};
 use waybill_shared::fs::atomic;
 use waybill_shared::paths::Instance;
@@ -38,7 +40,8 @@ pub(super) fn initial(instance: &Instance, config: &Config, queue: &Opened) -> S
         .map(|d| status(&d.name, d.kind.as_str(), address(d).unwrap_or_default(), Connection::Idle, counts(&d.name)))
         .collect();
     let configured = |name: &str| config.destination.iter().any(|d| d.name.eq_ignore_ascii_case(name));
-    let mut removed: Vec<_> = queue.deliveries.iter().filter(|(name, counts)| !configured(name) && **counts != Counts::default()).collect();
+    let mut removed: Vec<_> =
+        queue.deliveries.iter().filter(|(name, counts)| !configured(name) && **counts != Counts::default()).collect();
     removed.sort_by_key(|(name, _)| name.as_str());
     destinations.extend(removed.into_iter().map(|(name, counts)| status(name, "", String::new(), Connection::Removed, *counts)));
     let waiting = destinations.iter().map(|d| d.pending).sum();

@@ -13,7 +13,7 @@ use crate::convert::pool::{Pool, SourceContext};
 use crate::convert::registry::Registry;
 use crate::intake::rescan::Patterns;
 use crate::intake::settle::Rules;
-use crate::intake::{Source, SourceSetup};
+use crate::intake::{Neighbour, Source, SourceSetup};
 use crate::queue::Opened;
 
 /// How often a local folder is read as a whole.
@@ -56,7 +56,14 @@ fn start(
         .source
         .iter()
         .filter(|other| other.name != source.name)
-        .map(|other| Ok((other.name.clone(), base.join(&other.folder), other.recursive, patterns(other)?)))
+        .map(|other| {
+            Ok(Neighbour {
+                name: other.name.clone(),
+                folder: base.join(&other.folder),
+                recursive: other.recursive,
+                patterns: patterns(other)?,
+            })
+        })
         .collect::<Result<_, ErrorReport>>()?;
     let inside = |configured: &Option<std::path::PathBuf>, name: &str| {
         configured.as_ref().map_or_else(|| folder.join(name), |configured| base.join(configured))
@@ -87,9 +94,11 @@ fn start(
         publish: Arc::clone(publish),
         folder,
     };
-    Source::start(setup).map_err(|error| ErrorReport::new(Code::Internal, format!("no thread for source {:?}: {error}", source.name)))
+    Source::start(setup)
+        .map_err(|error| ErrorReport::new(Code::Internal, format!("no thread for source {:?}: {error}", source.name)))
 }
 
 fn patterns(source: &config::Source) -> Result<Patterns, ErrorReport> {
-    Patterns::new(&source.patterns).map_err(|error| ErrorReport::new(Code::ConfigInvalid, format!("source {:?}: {error}", source.name)))
+    Patterns::new(&source.patterns)
+        .map_err(|error| ErrorReport::new(Code::ConfigInvalid, format!("source {:?}: {error}", source.name)))
 }

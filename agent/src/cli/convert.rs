@@ -14,9 +14,9 @@ use waybill_shared::schema::{Map, Value};
 use waybill_shared::text;
 
 use super::output;
+use crate::convert::Input;
 use crate::convert::registry::{Choice, Registry};
 use crate::convert::unit::Finisher;
-use crate::convert::Input;
 
 #[derive(Debug, Args)]
 pub(super) struct ConvertArgs {
@@ -43,7 +43,11 @@ pub(super) fn main(instance: &Instance, args: &ConvertArgs) -> Exit {
     match convert(instance, args) {
         Ok(units) => {
             let broken = units.iter().any(|unit| matches!(unit, Shown::Error(_)));
-            if args.json { show_json(&units) } else { show_text(&units) }
+            if args.json {
+                show_json(&units)
+            } else {
+                show_text(&units)
+            }
             if broken { Exit::Input } else { Exit::Ok }
         }
         Err(error) => {
@@ -158,7 +162,13 @@ fn show_report(report: &Report, notes: &[String]) {
         report.process_code.map_or_else(String::new, |code| code.to_string()),
         text(&report.start)
     ));
-    output::line(&format!("{} · {} · {}   id {}", text(&report.machine_name), text(&report.location), text(&report.purpose), text(&report.id)));
+    output::line(&format!(
+        "{} · {} · {}   id {}",
+        text(&report.machine_name),
+        text(&report.location),
+        text(&report.purpose),
+        text(&report.id)
+    ));
     if let Some(root) = &report.root {
         show_step(root, 0);
     }
@@ -180,7 +190,12 @@ fn show_step(step: &Step, depth: usize) {
         let name = meas.name.as_deref().map_or_else(String::new, |name| format!("{name} "));
         let unit = meas.unit.as_deref().unwrap_or("");
         let limits = [number(&meas.low_limit), number(&meas.high_limit)].join(" ");
-        output::line(&format!("{indent}    {name}{} {unit}   {} {}", number(&meas.value), meas.comp_op.as_deref().unwrap_or(""), limits.trim()));
+        output::line(&format!(
+            "{indent}    {name}{} {unit}   {} {}",
+            number(&meas.value),
+            meas.comp_op.as_deref().unwrap_or(""),
+            limits.trim()
+        ));
     }
     for meas in step.string_meas.iter().flatten() {
         let (value, limit) = (meas.value.as_deref().unwrap_or(""), meas.limit.as_deref().unwrap_or(""));

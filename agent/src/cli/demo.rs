@@ -54,7 +54,8 @@ pub(super) struct DemoArgs {
 pub(super) async fn main(args: DemoArgs) -> Result<Exit, ErrorReport> {
     let folder = make_station(args.folder)?;
     output::line(&format!("A sample station in {}", text::path(&folder)));
-    let options = InstanceOptions { data_dir: Some(folder.join("data")), config: Some(folder.join("config.toml")), ..Default::default() };
+    let options =
+        InstanceOptions { data_dir: Some(folder.join("data")), config: Some(folder.join("config.toml")), ..Default::default() };
     let instance = Instance::locate(&options).map_err(|reason| ErrorReport::new(Code::Internal, reason))?;
     let mut agent = start_agent(&instance)?;
     let result = show(&instance, &folder, &mut agent).await;
@@ -83,7 +84,8 @@ fn make_station(folder: Option<PathBuf>) -> Result<PathBuf, ErrorReport> {
 }
 
 fn start_agent(instance: &Instance) -> Result<Child, ErrorReport> {
-    let program = std::env::current_exe().map_err(|error| ErrorReport::new(Code::Internal, format!("the agent's own program: {error}")))?;
+    let program =
+        std::env::current_exe().map_err(|error| ErrorReport::new(Code::Internal, format!("the agent's own program: {error}")))?;
     Command::new(&program)
         .arg("--data-dir")
         .arg(&instance.data)
@@ -106,7 +108,10 @@ async fn show(instance: &Instance, folder: &Path, agent: &mut Child) -> Result<E
     let mut told = Told::default();
     let work = tokio::time::timeout(WORK, told.follow(&mut updates)).await;
     if work.is_err() {
-        return Err(ErrorReport::new(Code::PeerTimeout, format!("not everything was done within {} s; see {}", WORK.as_secs(), text::path(&instance.logs()))));
+        return Err(ErrorReport::new(
+            Code::PeerTimeout,
+            format!("not everything was done within {} s; see {}", WORK.as_secs(), text::path(&instance.logs())),
+        ));
     }
     let snapshot = match client.request(Request::Status).await.map_err(|error| error.report())? {
         Reply::Status(snapshot) => snapshot,
@@ -167,7 +172,9 @@ impl Told {
             Event::FileQueued { file, reports, serial, .. } => {
                 self.queued += 1;
                 self.reports += reports as usize;
-                output::line(&format!("  durable    {file}: {reports} report, serial number {serial}, survives a power cut from here on"));
+                output::line(&format!(
+                    "  durable    {file}: {reports} report, serial number {serial}, survives a power cut from here on"
+                ));
             }
             Event::Sent { serial, receipt, .. } => {
                 self.delivered += 1;

@@ -59,7 +59,11 @@ pub(super) async fn main(instance: &Instance, args: ListArgs) -> Result<Exit, Er
             other => return Err(unexpected(&other)),
         }
     }
-    if args.json { output::json(&rows) } else { show(&rows, more) }
+    if args.json {
+        output::json(&rows)
+    } else {
+        show(&rows, more)
+    }
     Ok(Exit::Ok)
 }
 

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use waybill_ipc::Endpoint;
 use waybill_ipc::client::{Client, ClientError, Deadlines};
 use waybill_ipc::protocol::ClientKind;
-use waybill_ipc::Endpoint;
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::paths::{Instance, InstanceOptions, Scope};
 
@@ -111,7 +111,9 @@ fn with_runtime(command: impl Future<Output = Result<Exit, ErrorReport>>) -> Exi
 
 /// Connects to the instance's agent.
 async fn connect(instance: &Instance) -> Result<Client, ErrorReport> {
-    Client::connect(&Endpoint::of(instance), ClientKind::Cli, Deadlines::default()).await.map_err(|error| client_error(instance, &error))
+    Client::connect(&Endpoint::of(instance), ClientKind::Cli, Deadlines::default())
+        .await
+        .map_err(|error| client_error(instance, &error))
 }
 
 fn client_error(instance: &Instance, error: &ClientError) -> ErrorReport {

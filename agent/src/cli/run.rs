@@ -14,7 +14,8 @@ use crate::shutdown;
 const TASK_THREADS: usize = 2;
 
 pub(super) fn main(instance: Instance) -> Exit {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(TASK_THREADS).thread_name("task").enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(TASK_THREADS).thread_name("task").enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return output::fail(&ErrorReport::new(Code::Internal, format!("no runtime: {error}"))),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
+use waybill_ipc::Endpoint;
 use waybill_ipc::client::{Client, Deadlines};
 use waybill_ipc::protocol::ClientKind;
-use waybill_ipc::Endpoint;
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::fs::lock::Lock;
 use waybill_shared::paths::Instance;
@@ -35,7 +35,9 @@ pub(super) async fn main(instance: &Instance, args: StopArgs) -> Result<Exit, Er
     });
     if ended.await.is_err() {
         let message = format!("the agent was told to stop and is still at it after {} s", args.timeout);
-        return Err(ErrorReport::new(Code::PeerTimeout, message).with_fix("Wait, or stop it a second time: that skips to cancelling"));
+        return Err(
+            ErrorReport::new(Code::PeerTimeout, message).with_fix("Wait, or stop it a second time: that skips to cancelling")
+        );
     }
     output::line("stopped");
     Ok(Exit::Ok)

@@ -278,7 +278,9 @@ fn convert(
     let budget = Budget::begin();
     let shown = text::path(&fingerprint.path);
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| run_converter(bytes, source, &budget, &mut handover)))
-        .unwrap_or_else(|_| Err(ConvertError::Malformed { place: shown.clone(), reason: "the converter failed (panic)".to_owned() }));
+        .unwrap_or_else(|_| {
+            Err(ConvertError::Malformed { place: shown.clone(), reason: "the converter failed (panic)".to_owned() })
+        });
 
     if let Some(error) = handover.trouble.take() {
         handover.abandon();
@@ -312,12 +314,7 @@ fn convert(
     handover.commit(broken, fingerprint.clone(), tell);
 }
 
-fn run_converter(
-    bytes: &[u8],
-    source: &SourceContext,
-    budget: &Budget,
-    handover: &mut Handover<'_>,
-) -> Result<(), ConvertError> {
+fn run_converter(bytes: &[u8], source: &SourceContext, budget: &Budget, handover: &mut Handover<'_>) -> Result<(), ConvertError> {
     let converter = source.converter.of(bytes)?;
     let modified = Timestamp::from_nanosecond(i128::from(handover.fingerprint.modified_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
     let file_name = handover.fingerprint.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -415,10 +412,11 @@ impl Handover<'_> {
         for (number, error) in &self.broken {
             let path = format!("unit[{number}]");
             match error {
-                ConvertError::Faults(inner) => faults.extend(inner.iter().map(|fault| waybill_shared::schema::Fault {
-                    path: format!("{path}.{}", fault.path),
-                    ..fault.clone()
-                })),
+                ConvertError::Faults(inner) => faults.extend(
+                    inner
+                        .iter()
+                        .map(|fault| waybill_shared::schema::Fault { path: format!("{path}.{}", fault.path), ..fault.clone() }),
+                ),
                 other => faults.push(waybill_shared::schema::Fault {
                     path,
                     kind: waybill_shared::schema::FaultKind::OutOfRange,

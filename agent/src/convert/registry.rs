@@ -84,7 +84,11 @@ impl Registry {
                 return Some(Fault { path, kind: FaultKind::UnknownKey, message });
             };
             let (fits, expected) = if argument.number { (value.is_i64(), "a whole number") } else { (value.is_string(), "text") };
-            (!fits).then(|| Fault { path, kind: FaultKind::WrongType, message: format!("expected {expected}: {}", argument.help) })
+            (!fits).then(|| Fault {
+                path,
+                kind: FaultKind::WrongType,
+                message: format!("expected {expected}: {}", argument.help),
+            })
         };
         source.arguments.iter().filter_map(check).collect()
     }

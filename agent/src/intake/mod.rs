@@ -21,4 +21,4 @@ pub mod sidecar;
 pub mod source;
 pub mod watch;
 
-pub use source::{Source, SourceSetup, Told};
+pub use source::{Neighbour, Source, SourceSetup, Told};

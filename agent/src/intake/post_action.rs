@@ -81,7 +81,12 @@ pub fn run(after: After, fingerprint: &Fingerprint, done_folder: &Path) -> Resul
 ///
 /// # Errors
 /// As [`run`].
-pub fn finish(after: After, claim: &Path, fingerprint: &Fingerprint, done_folder: &Path) -> Result<Option<PathBuf>, PostActionError> {
+pub fn finish(
+    after: After,
+    claim: &Path,
+    fingerprint: &Fingerprint,
+    done_folder: &Path,
+) -> Result<Option<PathBuf>, PostActionError> {
     let result = is_the_same(claim, fingerprint).map_err(failed("reading it again")).and_then(|same| {
         if !same {
             return Err(PostActionError::Changed);

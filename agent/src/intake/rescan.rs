@@ -70,13 +70,7 @@ pub struct Found {
 ///
 /// # Errors
 /// The folder itself cannot be read. One inside it that cannot is passed over.
-pub fn read(
-    folder: &Path,
-    recursive: bool,
-    skip: &[PathBuf],
-    limit: usize,
-    wanted: impl Fn(&Path) -> bool,
-) -> io::Result<Found> {
+pub fn read(folder: &Path, recursive: bool, skip: &[PathBuf], limit: usize, wanted: impl Fn(&Path) -> bool) -> io::Result<Found> {
     let mut oldest: BinaryHeap<(i64, PathBuf)> = BinaryHeap::new();
     let mut found = Found::default();
     let mut open = vec![(folder.to_owned(), 0)];

@@ -240,7 +240,8 @@ impl<'a> Transaction<'a> {
             for destination in destinations {
                 self.move_count(destination, file.priority, STAGED, PENDING);
             }
-            self.connection.execute("UPDATE file SET state = ?2, reports = ?3 WHERE file = ?1", params![row, FILE_COMMITTED, reports])?;
+            self.connection
+                .execute("UPDATE file SET state = ?2, reports = ?3 WHERE file = ?1", params![row, FILE_COMMITTED, reports])?;
         }
         self.connection
             .prepare_cached(
@@ -382,7 +383,9 @@ impl<'a> Transaction<'a> {
         let Some((entry, priority, report_id, serial, size, hash, spool, inline)) = oldest else { return Ok(false) };
         let compressed = match (inline, spool) {
             (Some(bytes), _) => bytes,
-            (None, Some(name)) => std::fs::read(self.setup_places.spool.join(name)).map_err(|e| QueueError::Damaged(e.to_string()))?,
+            (None, Some(name)) => {
+                std::fs::read(self.setup_places.spool.join(name)).map_err(|e| QueueError::Damaged(e.to_string()))?
+            }
             (None, None) => return Err(QueueError::Damaged("its bytes are gone".to_owned())),
         };
         let bytes = payload::restore(&compressed, size, &hash)?;
@@ -500,7 +503,14 @@ impl<'a> Transaction<'a> {
         })
     }
 
-    fn sent(&mut self, key: &DeliveryKey, destination: i64, priority: u8, receipt: String, address: &str) -> Result<(), QueueError> {
+    fn sent(
+        &mut self,
+        key: &DeliveryKey,
+        destination: i64,
+        priority: u8,
+        receipt: String,
+        address: &str,
+    ) -> Result<(), QueueError> {
         self.finish_delivery(key.entry, destination, SENT, &receipt).map_err(failed)?;
         self.move_count(destination, priority, PENDING, SENT);
         self.connection

@@ -23,9 +23,8 @@ impl Backlog {
     /// is let in alone.
     pub fn take(&self, reports: usize, bytes: usize, limit: Duration) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = |held: &mut (usize, usize)| {
-            *held != (0, 0) && (held.0 + reports > BACKLOG_REPORTS || held.1 + bytes > BACKLOG_BYTES)
-        };
+        let full =
+            |held: &mut (usize, usize)| *held != (0, 0) && (held.0 + reports > BACKLOG_REPORTS || held.1 + bytes > BACKLOG_BYTES);
         let (mut held, waited) = self.freed.wait_timeout_while(held, limit, full).unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             return false;

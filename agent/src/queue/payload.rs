@@ -70,11 +70,7 @@ pub(super) fn restore(compressed: &[u8], size: u64, hash: &[u8]) -> Result<Vec<u
     let damaged = |why: String| QueueError::Damaged(why);
     let capacity = usize::try_from(size).map_err(|_| damaged(format!("its length {size} is impossible")))?;
     let bytes = zstd::bulk::decompress(compressed, capacity).map_err(|error| damaged(error.to_string()))?;
-    if blake3::hash(&bytes).as_bytes()[..] == *hash {
-        Ok(bytes)
-    } else {
-        Err(damaged("its checksum does not match".to_owned()))
-    }
+    if blake3::hash(&bytes).as_bytes()[..] == *hash { Ok(bytes) } else { Err(damaged("its checksum does not match".to_owned())) }
 }
 
 #[cfg(test)]
@@ -86,7 +82,8 @@ mod tests {
         let spool = tempfile::tempdir().unwrap();
         let small = Payload::new(b"{}", spool.path()).unwrap();
         assert!(matches!(small.stored, Stored::Inline(_)));
-        let noise: Vec<u8> = (0..400_000u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[7]).collect();
+        let mut random = fastrand::Rng::with_seed(1);
+        let noise: Vec<u8> = (0..400_000).map(|_| random.u8(..)).collect();
         let large = Payload::new(&noise, spool.path()).unwrap();
         let Stored::Spool(name) = &large.stored else { panic!("{} bytes are not spooled", large.size) };
         let stored = std::fs::read(spool.path().join(name)).unwrap();

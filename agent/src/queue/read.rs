@@ -204,7 +204,13 @@ impl Reader {
     ///
     /// # Errors
     /// [`QueueError::Read`].
-    pub fn committed(&self, source: &str, file_id: [u8; 16], size: u64, hash: [u8; 32]) -> Result<Option<(i64, String)>, QueueError> {
+    pub fn committed(
+        &self,
+        source: &str,
+        file_id: [u8; 16],
+        size: u64,
+        hash: [u8; 32],
+    ) -> Result<Option<(i64, String)>, QueueError> {
         let source = source.to_owned();
         self.read_blocking(move |connection| {
             use rusqlite::OptionalExtension as _;
@@ -265,12 +271,12 @@ fn ready(
             }
             (None, Some(name)) => {
                 let file = spool.join(name);
-                std::fs::read(&file)
-                    .map_err(|error| QueueError::Damaged(format!("{}: {error}", file.display())))
-                    .and_then(|stored| {
+                std::fs::read(&file).map_err(|error| QueueError::Damaged(format!("{}: {error}", file.display()))).and_then(
+                    |stored| {
                         bytes += stored.len();
                         payload::restore(&stored, size, &hash)
-                    })
+                    },
+                )
             }
             (None, None) => Err(QueueError::Damaged("its bytes are gone".to_owned())),
         };
@@ -303,9 +309,8 @@ fn deliveries(connection: &Connection, filter: &ListFilter, page: Page) -> rusql
          ORDER BY d.entry LIMIT ?4",
     )?;
     let state = filter.state.map(codes::code);
-    let rows = statement.query_map(
-        params![page.after.unwrap_or(0), filter.destination, state, page.limit.clamp(1, 1000)],
-        |row| {
+    let rows =
+        statement.query_map(params![page.after.unwrap_or(0), filter.destination, state, page.limit.clamp(1, 1000)], |row| {
             let entry: i64 = row.get(0)?;
             let state = codes::state(row.get(2)?).unwrap_or(DeliveryState::Staged);
             let path: String = row.get(6)?;
@@ -329,8 +334,7 @@ fn deliveries(connection: &Connection, filter: &ListFilter, page: Page) -> rusql
                 finished_at_ms: row.get(14)?,
                 last_error: note.filter(|_| matches!(state, DeliveryState::Pending | DeliveryState::Failed)),
             })
-        },
-    )?;
+        })?;
     rows.collect()
 }
 

@@ -40,8 +40,10 @@ pub struct Opened {
 /// # Errors
 /// [`QueueError`]: nothing was changed that matters; the agent must not start.
 pub fn open(places: &Places, config: &Config, on_commit: OnCommit) -> Result<Opened, QueueError> {
-    let unavailable =
-        |error: &dyn std::fmt::Display| QueueError::Unavailable { path: waybill_shared::text::path(&places.database), reason: error.to_string() };
+    let unavailable = |error: &dyn std::fmt::Display| QueueError::Unavailable {
+        path: waybill_shared::text::path(&places.database),
+        reason: error.to_string(),
+    };
     for folder in [places.database.parent().unwrap_or(Path::new(".")), &places.spool] {
         private::create_folder(folder).map_err(|error| unavailable(&format!("{}: {error}", folder.display())))?;
     }
@@ -179,8 +181,6 @@ fn delivery_counts(state: &State) -> HashMap<String, Counts> {
 fn source_counts(connection: &Connection) -> rusqlite::Result<HashMap<String, SourceCounts>> {
     connection
         .prepare("SELECT name, queued, errors, reports FROM source")?
-        .query_map([], |row| {
-            Ok((row.get(0)?, SourceCounts { queued: row.get(1)?, errors: row.get(2)?, reports: row.get(3)? }))
-        })?
+        .query_map([], |row| Ok((row.get(0)?, SourceCounts { queued: row.get(1)?, errors: row.get(2)?, reports: row.get(3)? })))?
         .collect()
 }

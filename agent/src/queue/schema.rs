@@ -95,8 +95,7 @@ CREATE TABLE conversion_error (
 
 /// Opens the database for the one writer, creating it if it is not there.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, QueueError> {
-    let unavailable =
-        |reason: String| QueueError::Unavailable { path: waybill_shared::text::path(path), reason };
+    let unavailable = |reason: String| QueueError::Unavailable { path: waybill_shared::text::path(path), reason };
     let mut connection = Connection::open(path).map_err(|error| unavailable(error.to_string()))?;
     prepare(&mut connection).map_err(|error| unavailable(error.to_string()))?;
     let found: i64 =
@@ -133,8 +132,7 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
 
 /// Opens the database for reading beside the writer.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
-    let connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(Duration::from_secs(1))?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -1024)?;

@@ -205,9 +205,7 @@ fn run(mut setup: Setup, mut state: super::apply::State, mut waiting: mpsc::Rece
 
 /// Folds the write-ahead log into the database, so that a closed queue is one file.
 fn checkpoint(connection: &Connection) -> Result<(), QueueError> {
-    connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        .map_err(|error| QueueError::Write(error.to_string()))
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|error| QueueError::Write(error.to_string()))
 }
 
 /// Told once its command is durable.

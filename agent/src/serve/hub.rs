@@ -128,9 +128,7 @@ impl Subscription {
         let shared = &mut *shared;
         let buffer = shared.subscribers.get_mut(&self.id)?;
         match buffer.resync.take() {
-            Some(missed) => {
-                Some(Update::Snapshot { seq: shared.seq, missed, snapshot: Box::new(shared.snapshot.clone()) })
-            }
+            Some(missed) => Some(Update::Snapshot { seq: shared.seq, missed, snapshot: Box::new(shared.snapshot.clone()) }),
             None => buffer.waiting.pop_front(),
         }
     }

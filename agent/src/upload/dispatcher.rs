@@ -85,8 +85,10 @@ struct Settled {
 /// Runs until it is drained or cancelled.
 pub async fn run(setup: Setup) {
     let upload = &setup.upload;
-    let backoff =
-        Backoff { initial: Duration::from_secs(upload.backoff_initial_secs), longest: Duration::from_secs(upload.backoff_max_secs) };
+    let backoff = Backoff {
+        initial: Duration::from_secs(upload.backoff_initial_secs),
+        longest: Duration::from_secs(upload.backoff_max_secs),
+    };
     let breaker = Breaker::new(Limits {
         failures: upload.breaker_failures,
         cooldown: Duration::from_secs(upload.breaker_cooldown_secs),
@@ -230,8 +232,7 @@ impl Dispatcher {
         if self.next_due.is_some_and(|due| due <= Instant::now()) {
             self.next_due = None;
             let destination = self.setup.name.clone();
-            let promoted =
-                self.setup.writer.ask(|ack| Command::Promote { destination, by: Timestamp::now(), ack }).await;
+            let promoted = self.setup.writer.ask(|ack| Command::Promote { destination, by: Timestamp::now(), ack }).await;
             if let Err(error) = promoted {
                 tracing::warn!(event = "promote_failed", destination = self.setup.name, %error, "tried again");
                 self.not_before = Instant::now() + STORE_PAUSE;
@@ -405,7 +406,13 @@ impl Dispatcher {
             return;
         }
         if self.state.0 != state {
-            tracing::info!(event = "destination_state", destination = self.setup.name, ?state, reason = message, "the way there changed");
+            tracing::info!(
+                event = "destination_state",
+                destination = self.setup.name,
+                ?state,
+                reason = message,
+                "the way there changed"
+            );
         }
         self.state = (state, message);
         (self.setup.publish)(Event::Destination {

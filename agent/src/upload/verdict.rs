@@ -90,7 +90,8 @@ pub fn classify(answer: &Answer, context: Context) -> Verdict {
         }
         Answer::Status { status, body, retry_after, text } => (*status, *body, *retry_after, text.as_str()),
     };
-    let says = if text.is_empty() { format!("the server answered {status}") } else { format!("the server answered {status}: {text}") };
+    let says =
+        if text.is_empty() { format!("the server answered {status}") } else { format!("the server answered {status}: {text}") };
     let error = |code: Code| ErrorReport::new(code, &says);
     match status {
         200..=299 => match body {

@@ -86,7 +86,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("taken");
         std::fs::create_dir(&path).unwrap();
-        std::fs::write(path.join("inside"), b"x").unwrap();
+        replace(&path.join("inside"), b"x").unwrap();
         assert!(replace(&path, b"two").is_err());
         assert_eq!(std::fs::read(path.join("inside")).unwrap(), b"x");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -53,10 +53,13 @@ fn convert_error(error: WsjfError) -> ConvertError {
             place: format!("line {line}, column {column}"),
             reason: "the JSON document is not closed".to_owned(),
         },
-        WsjfError::NotText { offset, .. } => ConvertError::Malformed { place: format!("byte {offset}"), reason: error.to_string() },
-        WsjfError::Malformed { line, column, reason } => {
-            ConvertError::Malformed { place: format!("line {line}, column {column}"), reason: format!("not valid JSON: {reason}") }
+        WsjfError::NotText { offset, .. } => {
+            ConvertError::Malformed { place: format!("byte {offset}"), reason: error.to_string() }
         }
+        WsjfError::Malformed { line, column, reason } => ConvertError::Malformed {
+            place: format!("line {line}, column {column}"),
+            reason: format!("not valid JSON: {reason}"),
+        },
         WsjfError::Faults(faults) => ConvertError::Faults(faults),
     }
 }

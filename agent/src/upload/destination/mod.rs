@@ -48,7 +48,12 @@ pub trait Destination: Send + Sync + 'static {
 ///
 /// # Errors
 /// What is missing or cannot be used.
-pub fn build(config: &config::Destination, upload: &Upload, base: &Path, secrets: &Path) -> Result<Arc<dyn Destination>, ErrorReport> {
+pub fn build(
+    config: &config::Destination,
+    upload: &Upload,
+    base: &Path,
+    secrets: &Path,
+) -> Result<Arc<dyn Destination>, ErrorReport> {
     let incomplete = |what: &str| ErrorReport::new(Code::ConfigInvalid, format!("destination {:?} has no {what}", config.name));
     Ok(match config.kind {
         DestinationKind::Folder => {
@@ -57,7 +62,8 @@ pub fn build(config: &config::Destination, upload: &Upload, base: &Path, secrets
         }
         DestinationKind::Wats => {
             let url = config.url.as_ref().ok_or_else(|| incomplete("url"))?;
-            let token = crate::secrets::TokenSource::of(&config.name, config.token_file.as_deref().map(|file| base.join(file)), secrets);
+            let token =
+                crate::secrets::TokenSource::of(&config.name, config.token_file.as_deref().map(|file| base.join(file)), secrets);
             Arc::new(wats::Wats::new(url, token, upload)?)
         }
     })

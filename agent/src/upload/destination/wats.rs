@@ -87,7 +87,8 @@ impl Wats {
     /// Whether this is a server of this kind: it answers a call that only such a server knows, and not with a page for people.
     async fn identify(&self) -> bool {
         let (Ok(url), Ok(authorization)) = (self.endpoint("api/App/Version"), self.authorization()) else { return false };
-        let Ok(response) = self.client.get(url).header(AUTHORIZATION, authorization).header(ACCEPT, "application/json").send().await
+        let Ok(response) =
+            self.client.get(url).header(AUTHORIZATION, authorization).header(ACCEPT, "application/json").send().await
         else {
             return false;
         };
@@ -153,7 +154,10 @@ fn wait_asked_for(value: &str) -> Option<Duration> {
 }
 
 fn is_html(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| value.to_ascii_lowercase().contains("html"))
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.to_ascii_lowercase().contains("html"))
 }
 
 async fn bounded_body(mut response: reqwest::Response) -> reqwest::Result<Vec<u8>> {
@@ -210,9 +214,9 @@ fn words(body: &[u8], html: bool) -> String {
         return "a web page, not an answer of the server".to_owned();
     }
     let parsed = serde_json::from_slice::<Value>(body).ok();
-    let message = parsed.as_ref().and_then(|value| {
-        ["message", "Message", "error", "title", "detail"].iter().find_map(|key| value.get(key)?.as_str())
-    });
+    let message = parsed
+        .as_ref()
+        .and_then(|value| ["message", "Message", "error", "title", "detail"].iter().find_map(|key| value.get(key)?.as_str()));
     text::printable(message.unwrap_or(String::from_utf8_lossy(body).trim()), TEXT)
 }
 

@@ -1,0 +1,345 @@
+//! The thread of one source: the only one that touches the source's files.
+//!
+//! A file's way: [`look`] finds out when it is finished, [`convert`] gives it to the pool and hears what came of it, [`put_away`] puts it where it
+//! belongs. [`folder`] reads the folder as a whole.
+
+mod convert;
+mod folder;
+mod look;
+mod put_away;
+
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use waybill_ipc::protocol::{Event, SourceState};
+use waybill_shared::config::{After, WhenFull};
+use waybill_shared::error::{Code, ErrorReport};
+use waybill_shared::text;
+
+use super::candidate::{Candidate, Due, Phase};
+use super::rescan::Patterns;
+use super::settle::{self, Rules, Seen};
+use super::watch::{Change, Watch};
+use crate::convert::pool::{Conversion, PoolHandle, SourceContext};
+use crate::queue::{Fingerprint, Gate, Reader, Writer};
+
+/// Most files of a source that are held in memory.
+pub const CANDIDATES: usize = 2048;
+/// Files of a source that are with the converters and the queue at the same time.
+const WORKING: usize = 128;
+/// Change events that wait.
+const CHANGES: usize = 8192;
+/// Pause before a folder that cannot be used is tried again.
+const FOLDER_PAUSE: Duration = Duration::from_secs(1);
+/// Pause before a full pool, or a full queue, is asked again.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// How long a file that an event named may be missing before it counts as deleted: a renaming comes as two events.
+const MISSING_PAUSE: Duration = Duration::from_millis(500);
+
+/// Everything a source needs.
+pub struct SourceSetup {
+    /// What the converters need to know of it.
+    pub context: Arc<SourceContext>,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Which names it takes.
+    pub patterns: Patterns,
+    /// Whether folders inside are read as well.
+    pub recursive: bool,
+    /// What happens to taken files.
+    pub after: After,
+    /// Where they go.
+    pub done_folder: PathBuf,
+    /// Where broken ones go.
+    pub error_folder: PathBuf,
+    /// When a file is finished.
+    pub rules: Rules,
+    /// How long a file may be incomplete.
+    pub incomplete_timeout: Duration,
+    /// How often the folder is read as a whole.
+    pub rescan: Duration,
+    /// What happens when the queue is full.
+    pub when_full: WhenFull,
+    /// What the other sources take.
+    pub others: Vec<Neighbour>,
+    /// The converters.
+    pub pool: PoolHandle,
+    /// To write to the queue.
+    pub writer: Writer,
+    /// To read the queue.
+    pub reader: Reader,
+    /// Whether the queue takes more.
+    pub gate: Arc<Gate>,
+    /// Where events go.
+    pub publish: Arc<dyn Fn(Event) + Send + Sync>,
+}
+
+/// Another source, as far as it matters that no file has two.
+#[derive(Debug)]
+pub struct Neighbour {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Whether it takes files from folders inside.
+    pub recursive: bool,
+    /// Which names it takes.
+    pub patterns: Patterns,
+}
+
+impl Neighbour {
+    fn takes(&self, path: &Path) -> bool {
+        let inside = if self.recursive { path.starts_with(&self.folder) } else { path.parent() == Some(&self.folder) };
+        inside && self.patterns.take(path)
+    }
+}
+
+/// What a source is told.
+#[derive(Debug)]
+pub enum Told {
+    /// Take nothing new; end when what is under way is done.
+    Drain,
+    /// End now.
+    Cancel,
+}
+
+/// A running source.
+#[derive(Debug)]
+pub struct Source {
+    name: String,
+    control: Sender<Told>,
+    thread: JoinHandle<()>,
+}
+
+impl Source {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The OS gives no thread.
+    pub fn start(setup: SourceSetup) -> std::io::Result<Self> {
+        let (control, told) = bounded(4);
+        let name = setup.context.name.clone();
+        let thread = std::thread::Builder::new().name(format!("intake-{name}")).spawn(move || Worker::new(setup, told).run())?;
+        Ok(Self { name, control, thread })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Tells it to end.
+    pub fn tell(&self, what: Told) {
+        // Full or gone: it is ending already.
+        let _ending = self.control.try_send(what);
+    }
+
+    /// True once it has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the end.
+    pub fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!(event = "source_died", source = self.name, "a source ended with a panic");
+        }
+    }
+}
+
+struct Worker {
+    setup: SourceSetup,
+    told: Receiver<Told>,
+    changes_in: Sender<Change>,
+    changes: Receiver<Change>,
+    overflow: Arc<AtomicBool>,
+    done_in: Sender<(PathBuf, Conversion)>,
+    done: Receiver<(PathBuf, Conversion)>,
+    candidates: HashMap<PathBuf, Candidate>,
+    due: BinaryHeap<Due>,
+    ready: VecDeque<PathBuf>,
+    working: usize,
+    /// With `keep`: files that were taken and stay, as they were.
+    kept: HashMap<PathBuf, (u64, i64)>,
+    /// Things that are no files and were told of already.
+    told_of: HashMap<PathBuf, &'static str>,
+    watch: Option<Watch>,
+    scan_at: Instant,
+    more: bool,
+    draining: bool,
+    state: (SourceState, Option<ErrorReport>),
+    file_trouble: Option<ErrorReport>,
+    /// What was last published: state and message.
+    published: Option<(SourceState, Option<String>)>,
+}
+
+impl Worker {
+    fn new(setup: SourceSetup, told: Receiver<Told>) -> Self {
+        let (changes_in, changes) = bounded(CHANGES);
+        // Room for every file that can be under way: whoever tells a result never waits.
+        let (done_in, done) = bounded(WORKING + 1);
+        Self {
+            setup,
+            told,
+            changes_in,
+            changes,
+            overflow: Arc::default(),
+            done_in,
+            done,
+            candidates: HashMap::new(),
+            due: BinaryHeap::new(),
+            ready: VecDeque::new(),
+            working: 0,
+            kept: HashMap::new(),
+            told_of: HashMap::new(),
+            watch: None,
+            scan_at: Instant::now(),
+            more: false,
+            draining: false,
+            state: (SourceState::Starting, None),
+            file_trouble: None,
+            published: None,
+        }
+    }
+
+    fn run(mut self) {
+        if self.setup.after == After::Keep {
+            self.remember_kept();
+        }
+        loop {
+            let now = Instant::now();
+            if !self.draining {
+                self.read_folder(now);
+                self.look_at_due(now);
+                self.give_to_pool();
+            }
+            self.publish_state();
+            if self.draining && self.working == 0 {
+                break;
+            }
+            let wait = self.next_appointment(now).saturating_duration_since(Instant::now());
+            crossbeam_channel::select! {
+                recv(self.told) -> told => match told {
+                    Ok(Told::Drain) => self.draining = true,
+                    Ok(Told::Cancel) | Err(_) => break,
+                },
+                recv(self.done) -> done => if let Ok((path, conversion)) = done {
+                    self.converted(&path, conversion);
+                },
+                recv(self.changes) -> change => if let Ok(change) = change {
+                    self.changed(change);
+                },
+                default(wait) => {}
+            }
+            self.take_what_waits();
+        }
+        (self.setup.publish)(Event::Source { source: self.name(), state: SourceState::Stopped, error: None });
+    }
+
+    /// More results and events, as long as there are some, before the next look at the whole.
+    fn take_what_waits(&mut self) {
+        for _ in 0..WORKING {
+            if let Ok((path, conversion)) = self.done.try_recv() {
+                self.converted(&path, conversion);
+            } else if let Ok(change) = self.changes.try_recv() {
+                self.changed(change);
+            } else {
+                break;
+            }
+        }
+        if self.overflow.swap(false, Ordering::AcqRel) {
+            self.scan_at = Instant::now();
+        }
+    }
+
+    fn name(&self) -> String {
+        self.setup.context.name.clone()
+    }
+
+    fn next_appointment(&self, now: Instant) -> Instant {
+        let mut next = if self.draining { now + Duration::from_secs(1) } else { self.scan_at };
+        if let Some(Due(at, _)) = self.due.peek() {
+            next = next.min(at.0);
+        }
+        if !self.ready.is_empty() && self.working < WORKING {
+            next = next.min(now + if self.setup.gate.is_closed() { BUSY_PAUSE * 10 } else { BUSY_PAUSE });
+        }
+        if self.is_paused() {
+            next = next.min(now + BUSY_PAUSE * 10);
+        }
+        next
+    }
+
+    fn is_paused(&self) -> bool {
+        self.setup.when_full == WhenFull::Pause && self.setup.gate.is_closed()
+    }
+
+    fn publish_state(&mut self) {
+        if self.file_trouble.is_some()
+            && !self.candidates.values().any(|c| matches!(c.phase, Phase::Again | Phase::PostAction(_) | Phase::Aside(_)))
+        {
+            self.file_trouble = None;
+        }
+        let (mut state, mut error) = match &self.state {
+            (SourceState::Unavailable, error) => (SourceState::Unavailable, error.clone()),
+            (state, _) => (*state, self.file_trouble.clone()),
+        };
+        if self.setup.gate.is_closed() && state == SourceState::Watching && self.setup.when_full != WhenFull::OldestFirst {
+            if self.is_paused() {
+                state = SourceState::Paused;
+            }
+            error = error.or_else(|| {
+                Some(ErrorReport::new(Code::QueueFull, "the queue is full; files stay in their folder until there is room"))
+            });
+        }
+        self.publish_if_new(state, error);
+    }
+
+    fn publish_if_new(&mut self, state: SourceState, error: Option<ErrorReport>) {
+        let new = (state, error.as_ref().map(|error| error.message.clone()));
+        if self.published.as_ref() != Some(&new) {
+            if let (SourceState::Unavailable, Some(message)) = (state, &new.1) {
+                tracing::warn!(
+                    event = "source_unavailable",
+                    source = self.setup.context.name,
+                    reason = message,
+                    "tried again by itself"
+                );
+            }
+            (self.setup.publish)(Event::Source { source: self.name(), state, error });
+            self.published = Some(new);
+        }
+    }
+}
+
+/// True for a file that was taken, stays, and has not changed since.
+fn still_kept(kept: &HashMap<PathBuf, (u64, i64)>, path: &Path) -> bool {
+    kept.get(path)
+        .is_some_and(|&(size, modified_ns)| settle::look(path).is_ok_and(|seen| seen == Seen::File { size, modified_ns }))
+}
+
+fn fingerprint_of(path: &Path, source: &str) -> std::io::Result<Fingerprint> {
+    let file = std::fs::File::open(path)?;
+    let stat = crate::platform::stat(&file)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file)?;
+    Ok(Fingerprint {
+        source: source.to_owned(),
+        path: path.to_owned(),
+        file_id: stat.file_id,
+        size: stat.size,
+        modified_ns: stat.modified_ns,
+        hash: *hasher.finalize().as_bytes(),
+    })
+}
+
+fn file_name(path: &Path) -> String {
+    text::printable(&path.file_name().unwrap_or_default().to_string_lossy(), 255)
+}

@@ -1,0 +1,158 @@
+//! Source files are put where they belong, once their reports are durable or it is clear that there are none.
+
+use std::cmp::Reverse;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use waybill_ipc::protocol::Event;
+use waybill_shared::config::After;
+use waybill_shared::error::{Code, ErrorReport};
+use waybill_shared::id::CorrelationId;
+use waybill_shared::text;
+
+use super::{Worker, file_name};
+use crate::intake::candidate::{Aside, Due, Phase};
+use crate::intake::post_action::{self, PostActionError};
+use crate::intake::settle::{self, Seen};
+use crate::intake::sidecar;
+use crate::queue::{Command, Fingerprint, NewConversionError, QueueError};
+
+impl Worker {
+    pub(super) fn do_post_action(&mut self, path: &Path) {
+        let Some(candidate) = self.candidates.get_mut(path) else { return };
+        let Phase::PostAction(taken) = &candidate.phase else { return };
+        let result = match &taken.broken_units {
+            None => post_action::run(self.setup.after, &taken.fingerprint, &self.setup.done_folder),
+            Some(_) => post_action::run(After::Move, &taken.fingerprint, &self.setup.error_folder),
+        };
+        let (file, correlation_id) = (taken.file, candidate.correlation_id);
+        match result {
+            Ok(place) => {
+                tracing::debug!(event = "file_done", %correlation_id, place = place.as_deref().map(text::path), "the source file is where it belongs");
+                if let Some(error) = taken.broken_units.clone() {
+                    let moved = place.clone().unwrap_or_else(|| path.to_owned());
+                    self.note_broken(path, moved, place.clone(), error, correlation_id);
+                }
+                self.remember(path);
+                self.tell_done(file, place.as_deref());
+                self.candidates.remove(path);
+            }
+            Err(PostActionError::Gone) => {
+                tracing::warn!(event = "file_taken_away", %correlation_id, file = file_name(path), "its reports are queued; somebody else moved it");
+                self.tell_done(file, None);
+                self.candidates.remove(path);
+            }
+            Err(PostActionError::Changed) => {
+                tracing::info!(event = "file_replaced", %correlation_id, file = file_name(path), "it changed after it was read and is taken again");
+                self.tell_done(file, None);
+                self.candidates.remove(path);
+                self.notice(path.to_owned(), Instant::now());
+            }
+            Err(error @ PostActionError::Io { .. }) => {
+                let message = format!("{} is queued and cannot be put away: {error}", text::path(path));
+                let at = Instant::now() + candidate.next_pause();
+                self.due.push(Due(Reverse(at), path.to_owned()));
+                self.trouble(ErrorReport::new(Code::PostActionFailed, message));
+            }
+        }
+    }
+
+    pub(super) fn remember(&mut self, path: &Path) {
+        if self.setup.after == After::Keep
+            && let Ok(Seen::File { size, modified_ns }) = settle::look(path)
+        {
+            self.kept.insert(path.to_owned(), (size, modified_ns));
+        }
+    }
+
+    pub(super) fn tell_done(&self, file: i64, place: Option<&Path>) {
+        let place = place.map(|place| place.to_string_lossy().into_owned());
+        // If the queue is closed, the next start sees the file gone and has nothing to do.
+        let _checked_at_start = self.setup.writer.send_blocking(Command::FileDone { file, place });
+    }
+
+    pub(super) fn set_aside(&mut self, path: &Path, error: ErrorReport, fingerprint: Option<Fingerprint>, move_it: bool) {
+        let Some(candidate) = self.candidates.get_mut(path) else { return };
+        let error = error.with_correlation(candidate.correlation_id);
+        if !candidate.announced {
+            candidate.announced = true;
+            (self.setup.publish)(Event::FileSeen {
+                source: self.setup.context.name.clone(),
+                file: file_name(path),
+                correlation_id: candidate.correlation_id.to_string(),
+            });
+        }
+        candidate.phase = Phase::Aside(Box::new(Aside { error, fingerprint, move_it }));
+        self.do_set_aside(path);
+    }
+
+    pub(super) fn do_set_aside(&mut self, path: &Path) {
+        let Some(candidate) = self.candidates.get_mut(path) else { return };
+        let Phase::Aside(aside) = &candidate.phase else { return };
+        let folder = &self.setup.error_folder;
+        let moved = match (&aside.fingerprint, aside.move_it) {
+            // Only what was read goes: a file that was mended meanwhile is taken as a new one.
+            (Some(fingerprint), true) => post_action::run(After::Move, fingerprint, folder),
+            (None, true) => post_action::move_into(path, folder, path).map(Some),
+            (_, false) => Ok(None),
+        };
+        let error = aside.error.clone();
+        let correlation_id = candidate.correlation_id;
+        let place = match moved {
+            Ok(place) => place,
+            Err(PostActionError::Changed) => {
+                candidate.phase = Phase::Settling;
+                candidate.seen = None;
+                candidate.changed = Instant::now();
+                return self.look(path, Instant::now());
+            }
+            Err(PostActionError::Gone) => None,
+            Err(failure @ PostActionError::Io { .. }) => return self.aside_failed(path, &error, &failure.to_string()),
+        };
+        let beside = match &place {
+            Some(place) => Ok(place.clone()),
+            None => post_action::dated(folder).map(|folder| folder.join(path.file_name().unwrap_or_default())),
+        };
+        match beside {
+            Ok(beside) => {
+                self.note_broken(path, beside, place, error, correlation_id);
+                self.candidates.remove(path);
+            }
+            Err(failure) => self.aside_failed(path, &error, &failure.to_string()),
+        }
+    }
+
+    pub(super) fn aside_failed(&mut self, path: &Path, error: &ErrorReport, why: &str) {
+        let Some(candidate) = self.candidates.get_mut(path) else { return };
+        let at = Instant::now() + candidate.next_pause();
+        self.due.push(Due(Reverse(at), path.to_owned()));
+        let message = format!("{}; and it cannot be set aside: {why}", error.message);
+        self.trouble(ErrorReport::new(error.code, message));
+    }
+
+    /// The sidecar, the log and the list of conversion errors.
+    pub(super) fn note_broken(
+        &mut self,
+        path: &Path,
+        beside: PathBuf,
+        moved_to: Option<PathBuf>,
+        error: ErrorReport,
+        correlation_id: CorrelationId,
+    ) {
+        let source = self.setup.context.name.clone();
+        if let Err(failure) = sidecar::write(&beside, path, &source, &error) {
+            let message = format!("the note beside {} cannot be written: {failure}", text::path(&beside));
+            self.trouble(ErrorReport::new(Code::PostActionFailed, message));
+        }
+        tracing::warn!(event = "file_broken", %correlation_id, source, file = file_name(path), code = %error.code, reason = error.message,
+            moved_to = moved_to.as_deref().map(text::path), "it could not be converted");
+        let error = Box::new(NewConversionError { source, path: path.to_owned(), moved_to, correlation_id, error });
+        let ack = Box::new(|result: Result<(), QueueError>| {
+            if let Err(error) = result {
+                tracing::error!(event = "conversion_error_not_kept", %error, "the sidecar beside the file says what is wrong with it");
+            }
+        });
+        // A closed queue tells the acknowledgement as well.
+        let _told_by_ack = self.setup.writer.send_blocking(Command::ConversionError { error, ack });
+    }
+}
