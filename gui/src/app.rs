@@ -35,6 +35,13 @@ impl Screen for Painted {
     }
 }
 
+impl Drop for Painted {
+    fn drop(&mut self) {
+        // The controller has ended: the window looks at once whether it should have.
+        self.ctx.request_repaint();
+    }
+}
+
 impl App {
     /// Starts the conversation with the agent of `instance`.
     ///
@@ -61,6 +68,10 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut Ui, _: &mut Frame) {
         let model = Arc::clone(&self.models.borrow_and_update());
+        if self.models.has_changed().is_err() {
+            // Nobody keeps the model up any more, and what is on screen may not look as if somebody did.
+            self.shell.stuck();
+        }
         for command in self.shell.ui(ui, &model) {
             if self.controller.ask(command).is_err() {
                 self.shell.stuck();

@@ -74,6 +74,8 @@ impl Shell {
             .show(ui, |ui| {
                 ScrollArea::vertical()
                     .max_height(size::NOTICES_MAX)
+                    // The panel takes its height from this and not the other way round.
+                    .min_scrolled_height(size::NOTICES_MAX)
                     .auto_shrink([false, true])
                     .show(ui, |ui| {
                         if self.stuck {

@@ -79,8 +79,7 @@ pub fn agent_details(instance: &str, version: &str, pid: u32, started_ms: i64) -
 // Starting the agent
 pub const REINSTALL: &str = "Install Waybill again, so that waybill and waybill-agent lie in one folder";
 pub const START_REFUSED_FIX: &str = "Check that this user may execute the file and that no protection software blocks it";
-pub const START_ENDED_CONFIGURATION: &str = "The agent ended at once, because its configuration has faults";
-pub const START_ENDED_FIX: &str = "Run `waybill-agent run` in a terminal; it names each fault and its place";
+pub const START_ENDED_CONFIGURATION: &str = "The agent ended at once, because its configuration is missing or has faults";
 pub const START_ENDED_RUNNING: &str = "An agent of this instance runs already, but does not answer this window";
 pub const START_ENDED_RUNNING_FIX: &str = "Wait a moment and try again; restart the station's agent if it stays like this";
 
@@ -109,6 +108,13 @@ pub fn start_ended(code: Option<i32>) -> String {
         Some(code) => format!("The agent ended right after its start, with exit code {code}"),
         None => "The agent ended right after its start, by a signal".to_owned(),
     }
+}
+
+/// How to see what the agent finds wrong with its configuration.
+#[must_use]
+pub fn run_in_terminal(arguments: &[std::ffi::OsString]) -> String {
+    let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    format!("Run `waybill-agent {}` in a terminal; it names each fault and its place", arguments.join(" "))
 }
 
 /// The agent was started and does not answer.

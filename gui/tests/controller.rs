@@ -1,5 +1,7 @@
 //! The controller against a real server on a real local socket, without a window.
 
+#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute and not the helpers of a test file")]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -110,6 +110,8 @@ pub struct Client {
     next: std::sync::atomic::AtomicU64,
     deadlines: Deadlines,
     agent: Hello,
+    // What the agent said when it ended the conversation.
+    last_words: Arc<OnceLock<String>>,
     // Owns the connection's task: it ends with the client.
     _tasks: JoinSet<()>,
 }
@@ -180,7 +182,10 @@ impl Client {
         let (updates_in, updates) = mpsc::channel(UPDATES);
         let waiting = Waiting::default();
         let mut tasks = JoinSet::new();
-        let reading = read_loop(reader, Arc::clone(&waiting), frozen_in, updates_in, deadlines);
+        let last_words = Arc::new(OnceLock::new());
+        let heard =
+            Heard { waiting: Arc::clone(&waiting), frozen: frozen_in, updates: updates_in, last_words: Arc::clone(&last_words) };
+        let reading = read_loop(reader, heard, deadlines);
         let left = Arc::clone(&waiting);
         tasks.spawn(async move {
             // Either end of the stream ends the conversation; nobody waits for an answer after that.
@@ -198,6 +203,7 @@ impl Client {
             next: std::sync::atomic::AtomicU64::new(1),
             deadlines,
             agent,
+            last_words,
             _tasks: tasks,
         })
     }
@@ -218,8 +224,8 @@ impl Client {
         self.lock().insert(id, answer_in);
         let asked = async {
             let bytes = codec::encode_client(&ClientMessage { id, request }).map_err(broken)?;
-            self.outgoing.send(bytes).await.map_err(|_| gone())?;
-            answer.await.map_err(|_| gone())?.map_err(ClientError::Agent)
+            self.outgoing.send(bytes).await.map_err(|_| self.gone())?;
+            answer.await.map_err(|_| self.gone())?.map_err(ClientError::Agent)
         };
         let result = timeout(self.deadlines.request, asked).await;
         self.lock().remove(&id);
@@ -227,6 +233,9 @@ impl Client {
     }
 
     /// Subscribes and gives the updates; the first is a snapshot. They end when the connection does. Only once a client.
+    ///
+    /// Take them, or drop the receiver: while more than 256 wait, this client hears nothing else either, and an agent that cannot
+    /// write for its write deadline closes the connection.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -268,26 +277,26 @@ impl Client {
         let asked = async {
             let mut answers = self.frozen.lock().await;
             while answers.try_recv().is_ok() {}
-            self.outgoing.send(message.encode()).await.map_err(|_| gone())?;
+            self.outgoing.send(message.encode()).await.map_err(|_| self.gone())?;
             loop {
                 match answers.recv().await {
                     Some(Frozen::Pong(_)) => {}
                     Some(Frozen::Refused(why)) => return Err(ClientError::Refused(why)),
                     Some(answer) => return Ok(answer),
-                    None => return Err(gone()),
+                    None => return Err(self.gone()),
                 }
             }
         };
         timeout(self.deadlines.request, asked).await.map_err(|_| ClientError::Timeout(self.deadlines.request))?
     }
 
+    fn gone(&self) -> ClientError {
+        ClientError::Broken(self.last_words.get().map_or("the agent closed it", String::as_str).to_owned())
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Result<Reply, ErrorReport>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn gone() -> ClientError {
-    ClientError::Broken("the agent closed it".to_owned())
 }
 
 fn broken(error: impl std::fmt::Display) -> ClientError {
@@ -312,32 +321,37 @@ async fn write_loop<W: AsyncWrite + Unpin>(mut writer: W, mut to_write: mpsc::Re
     }
 }
 
-/// Hands answers to those who wait for them, until the agent closes or says nothing, not even to a ping.
-async fn read_loop<R: AsyncRead + Unpin>(
-    mut reader: R,
+/// Where what the agent says goes.
+struct Heard {
     waiting: Waiting,
     frozen: mpsc::Sender<Frozen>,
     updates: mpsc::Sender<Update>,
-    deadlines: Deadlines,
-) {
+    last_words: Arc<OnceLock<String>>,
+}
+
+/// Hands answers to those who wait for them, until the agent closes or says nothing, not even to a ping.
+async fn read_loop<R: AsyncRead + Unpin>(mut reader: R, heard: Heard, deadlines: Deadlines) {
     let silence = deadlines.ping * 2;
     while let Ok(body) = frame::read(&mut reader, codec::MAX_FRAME_BYTES, silence, deadlines.request).await {
         if body.first().copied().is_some_and(Frozen::is_tag) {
             let Some(message) = Frozen::decode(&body) else { break };
+            if let Frozen::Refused(why) = &message {
+                heard.last_words.get_or_init(|| why.clone());
+            }
             // Nobody waits for more of these than fit.
-            let _unasked = frozen.try_send(message);
+            let _unasked = heard.frozen.try_send(message);
             continue;
         }
         match codec::decode_server(&body) {
             Ok(ServerMessage::Response { id, result }) => {
-                let waiter = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                let waiter = heard.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
                 if let Some(waiter) = waiter {
                     let _gave_up = waiter.send(result);
                 }
             }
             Ok(ServerMessage::Update(update)) => {
                 // A subscriber that is gone for good is not a reason to end the conversation.
-                let _unsubscribed = updates.send(update).await;
+                let _unsubscribed = heard.updates.send(update).await;
             }
             Err(_) => break,
         }

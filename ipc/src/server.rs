@@ -5,10 +5,14 @@
 //! connection that has been silent longest makes room, so that no crowd of hung clients can keep a newcomer out. A few places
 //! are kept for command lines and the watchdog.
 
-use std::collections::VecDeque;
-use std::future::Future;
+mod doors;
+
+use std::future::{Future, poll_fn};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,14 +23,13 @@ use tokio_util::sync::CancellationToken;
 use waybill_shared::config::Ipc;
 use waybill_shared::error::{Code, ErrorReport};
 
+use self::doors::{Doors, Place};
 use crate::codec;
 use crate::frame::{self, FrameError};
 use crate::peer::Peer;
-use crate::protocol::{ClientKind, Frozen, Hello, PROTOCOL, Reply, Request, ServerMessage, StatusBrief, Update};
+use crate::protocol::{ClientKind, ClientMessage, Frozen, Hello, PROTOCOL, Reply, Request, ServerMessage, StatusBrief, Update};
 use crate::transport::{self, Listener};
 
-/// Places beyond the configured ones for command lines and the watchdog.
-const KEPT_PLACES: usize = 4;
 /// Requests of one connection that are worked on at the same time.
 const REQUESTS_AT_ONCE: usize = 16;
 /// Messages that wait to be written to one connection.
@@ -80,18 +83,23 @@ impl From<&Ipc> for Limits {
 
 /// Serves until `stop` is cancelled; then every connection is closed before it returns.
 pub async fn serve<S: Service>(listener: Listener, service: Arc<S>, limits: Limits, stop: CancellationToken) {
-    let doors = Arc::new(Doors::default());
+    let doors = Doors::new(limits.places);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            Some(_ended) = connections.join_next() => continue,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(event = "ipc_panicked", %error, "a fault ended a connection; the others go on");
+                }
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok(stream) => match transport::check_peer(&stream) {
                 Ok(peer) => {
-                    let place = doors.enter(limits.places, &stop);
+                    let place = doors.enter(&stop);
                     connections.spawn(connection(stream, peer, Arc::clone(&service), limits, place));
                 }
                 Err(refused) => tracing::warn!(event = "ipc_refused", reason = %refused, "a connection was refused"),
@@ -109,69 +117,7 @@ pub async fn serve<S: Service>(listener: Listener, service: Arc<S>, limits: Limi
     connections.shutdown().await;
 }
 
-/// Who is in the house. Held for a few instructions at a time, never over an await.
-#[derive(Default)]
-struct Doors {
-    inside: Mutex<Inside>,
-}
-
-#[derive(Default)]
-struct Inside {
-    next: u64,
-    greeting: VecDeque<(u64, CancellationToken)>,
-    greeted: usize,
-}
-
-/// A connection's place; leaving gives it back.
-struct Place {
-    doors: Arc<Doors>,
-    id: u64,
-    greeted: bool,
-    places: usize,
-    leave: CancellationToken,
-}
-
-impl Doors {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn enter(self: &Arc<Self>, places: usize, stop: &CancellationToken) -> Place {
-        let leave = stop.child_token();
-        let mut inside = self.lock();
-        let id = inside.next;
-        inside.next += 1;
-        while inside.greeting.len() >= places {
-            if let Some((_, oldest)) = inside.greeting.pop_front() {
-                oldest.cancel();
-            }
-        }
-        inside.greeting.push_back((id, leave.clone()));
-        Place { doors: Arc::clone(self), id, greeted: false, places, leave }
-    }
-}
-
-impl Place {
-    /// From the hall into the house, if there is a place for this kind of client.
-    fn greet(&mut self, kind: ClientKind) -> bool {
-        let mut inside = self.doors.lock();
-        inside.greeting.retain(|(id, _)| *id != self.id);
-        let kept = if matches!(kind, ClientKind::Cli | ClientKind::Watchdog) { KEPT_PLACES } else { 0 };
-        self.greeted = inside.greeted < self.places + kept;
-        inside.greeted += usize::from(self.greeted);
-        self.greeted
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut inside = self.doors.lock();
-        inside.greeting.retain(|(id, _)| *id != self.id);
-        inside.greeted -= usize::from(self.greeted);
-    }
-}
-
-async fn connection<T, S>(stream: T, peer: Peer, service: Arc<S>, limits: Limits, mut place: Place)
+async fn connection<T, S>(stream: T, peer: Peer, service: Arc<S>, limits: Limits, place: Place)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service,
@@ -180,51 +126,69 @@ where
     let (mut reader, mut writer) = tokio::io::split(stream);
     let greeted = tokio::select! {
         () = leave.cancelled() => return,
-        greeted = timeout(limits.hello, greet(&mut reader, &mut writer, limits, &mut place)) => greeted,
+        greeted = timeout(limits.hello, greet(&mut reader, &mut writer, limits, &place)) => greeted,
     };
-    if !matches!(greeted, Ok(true)) {
-        return;
-    }
+    let Ok(Some(hello)) = greeted else { return };
+    let client = Client { peer, hello, place };
     let (outgoing, waiting) = mpsc::channel(OUTGOING);
+    let conversation = async {
+        let mut writing = pin!(write_all(&mut writer, waiting, limits.write));
+        let written = tokio::select! {
+            // What was said last is still written: it may be why the conversation ends.
+            () = converse(&mut reader, &client, &service, limits, outgoing) => {
+                timeout(limits.write, writing).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            }
+            written = &mut writing => written,
+        };
+        if let Err(error) = written {
+            tracing::debug!(event = "ipc_write_failed", %error, pid = client.peer.pid, "a connection was given up");
+        }
+    };
     tokio::select! {
         () = leave.cancelled() => {}
-        () = converse(&mut reader, &peer, &service, limits, outgoing) => {}
-        error = write_all(&mut writer, waiting, limits.write) => {
-            tracing::debug!(event = "ipc_write_failed", ?error, pid = peer.pid, "a connection was given up");
-        }
+        () = conversation => {}
     }
 }
 
-/// The greeting; true if both sides may go on.
-async fn greet<R, W>(reader: &mut R, writer: &mut W, limits: Limits, place: &mut Place) -> bool
+/// Who is at the other end.
+struct Client {
+    peer: Peer,
+    hello: Hello,
+    place: Place,
+}
+
+/// The greeting; the client's, if both sides may go on.
+async fn greet<R, W>(reader: &mut R, writer: &mut W, limits: Limits, place: &Place) -> Option<Hello>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let Ok(frame) = frame::read(reader, codec::MAX_GREETING_BYTES, limits.hello, limits.hello).await else { return false };
-    let refusal = match Frozen::decode(&frame) {
-        Some(Frozen::Hello(hello)) if place.greet(hello.kind) => None,
-        Some(Frozen::Hello(_)) => Some(format!("all {} places are taken", place.places)),
-        _ => Some("this is a Waybill agent; a conversation begins with a greeting".to_owned()),
+    let frame = frame::read(reader, codec::MAX_GREETING_BYTES, limits.hello, limits.hello).await.ok()?;
+    let greeted = match Frozen::decode(&frame) {
+        Some(Frozen::Hello(hello)) if place.greet(hello.kind) => Ok(hello),
+        Some(Frozen::Hello(_)) => Err(format!("all {} places are taken", place.places())),
+        _ => Err("this is a Waybill agent; a conversation begins with a greeting".to_owned()),
     };
-    let answer = match &refusal {
-        None => Frozen::Hello(Hello {
+    let answer = match &greeted {
+        Ok(_) => Frozen::Hello(Hello {
             protocol: PROTOCOL,
             kind: ClientKind::Agent,
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }),
-        Some(why) => Frozen::Refused(why.clone()),
+        Err(why) => Frozen::Refused(why.clone()),
     };
-    frame::write(writer, &[answer.encode()], limits.write).await.is_ok() && refusal.is_none()
+    frame::write(writer, &[answer.encode()], limits.write).await.ok()?;
+    greeted.ok()
 }
 
 /// Reads and answers until the client leaves or misbehaves. Requests run beside each other; an answer may overtake another.
-async fn converse<R, S>(reader: &mut R, peer: &Peer, service: &Arc<S>, limits: Limits, outgoing: mpsc::Sender<Vec<u8>>)
+async fn converse<R, S>(reader: &mut R, client: &Client, service: &Arc<S>, limits: Limits, outgoing: mpsc::Sender<Vec<u8>>)
 where
     R: AsyncRead + Unpin,
     S: Service,
 {
+    let Client { peer, hello, place } = client;
     let mut working = JoinSet::new();
     let mut subscription = JoinSet::new();
     loop {
@@ -239,6 +203,7 @@ where
                 return;
             }
         };
+        place.heard();
         while working.try_join_next().is_some() {}
         if frame.first().copied().is_some_and(Frozen::is_tag) {
             let answer = match Frozen::decode(&frame) {
@@ -256,14 +221,12 @@ where
             }
             continue;
         }
-        let message = match codec::decode_client(&frame) {
+        let message = match understand(&frame, hello) {
             Ok(message) => message,
-            Err(error) => {
-                let why = format!("{error}; it may come from another version: update both programs");
-                tracing::warn!(event = "ipc_bad_message", %error, pid = peer.pid, "a message could not be read");
+            Err(why) => {
+                tracing::warn!(event = "ipc_bad_message", reason = why, pid = peer.pid, "a message could not be read");
                 // The connection ends either way.
                 let _closing = outgoing.send(Frozen::Refused(why).encode()).await;
-                tokio::task::yield_now().await;
                 return;
             }
         };
@@ -273,26 +236,59 @@ where
                 if respond(&outgoing, message.id, Ok(Reply::Done)).await.is_err() {
                     return;
                 }
+                place.subscribed(true);
                 subscription.spawn(forward(service.subscribe(), outgoing.clone()));
             }
             Request::Unsubscribe => {
                 subscription.shutdown().await;
+                place.subscribed(false);
                 if respond(&outgoing, message.id, Ok(Reply::Done)).await.is_err() {
                     return;
                 }
             }
             request => {
                 let (service, peer, outgoing) = (Arc::clone(service), peer.clone(), outgoing.clone());
+                let under_way = place.working();
                 working.spawn(async move {
-                    let answer = timeout(limits.request, service.request(&peer, request)).await.unwrap_or_else(|_| {
-                        let seconds = limits.request.as_secs();
-                        Err(ErrorReport::new(Code::PeerTimeout, format!("the agent had no answer within {seconds} s")))
-                    });
+                    let answer = answer(&*service, &peer, request, limits.request).await;
                     // A client that has left needs no answer.
                     let _gone = respond(&outgoing, message.id, answer).await;
+                    drop(under_way);
                 });
             }
         }
+    }
+}
+
+/// The message in a frame, or a sentence for the client. What another protocol says is not even read: the same bytes may mean
+/// something else there.
+fn understand(frame: &[u8], hello: &Hello) -> Result<ClientMessage, String> {
+    if hello.protocol != PROTOCOL {
+        let older = if hello.protocol < PROTOCOL { "the client" } else { "the agent" };
+        return Err(format!(
+            "the agent is version {} (protocol {PROTOCOL}), the client is version {} (protocol {}): update {older}",
+            env!("CARGO_PKG_VERSION"),
+            waybill_shared::text::printable(&hello.version, 40),
+            hello.protocol
+        ));
+    }
+    codec::decode_client(frame).map_err(|error| format!("{error}; it may come from another version: update both programs"))
+}
+
+/// Exactly one answer, whatever the service does: also if it takes too long, or panics.
+async fn answer<S: Service>(service: &S, peer: &Peer, request: Request, limit: Duration) -> Result<Reply, ErrorReport> {
+    let mut work = pin!(service.request(peer, request));
+    let caught = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Some),
+        Err(_panic) => Poll::Ready(None),
+    });
+    match timeout(limit, caught).await {
+        Ok(Some(answer)) => answer,
+        Ok(None) => {
+            tracing::error!(event = "ipc_request_panicked", pid = peer.pid, "a fault ended a request; the agent goes on");
+            Err(ErrorReport::new(Code::Internal, "a fault of the agent ended the request"))
+        }
+        Err(_) => Err(ErrorReport::new(Code::PeerTimeout, format!("the agent had no answer within {} s", limit.as_secs()))),
     }
 }
 

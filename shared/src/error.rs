@@ -122,6 +122,8 @@ catalogue! {
     FileVanished = "WB2004", Input, Input, 404, "Let nothing but Waybill move files out of the watch folder";
     /// A source file could not be moved after its reports were queued
     PostActionFailed = "WB2005", Station, Store, 500, "The reports are safe in the queue. Check permissions and space of the done folder; it is tried again by itself";
+    /// Another agent watches the same folder
+    FolderClaimed = "WB2006", Configuration, AlreadyRunning, 409, "Let one agent watch a folder: stop the other one, or give one of them another folder";
 
     /// A file holds nothing
     FileEmpty = "WB3001", Input, Input, 422, "Check the equipment that wrote it; then write the file again";
@@ -152,13 +154,13 @@ catalogue! {
     /// A destination refused the token
     DestinationUnauthorised = "WB5002", Destination, Refused, 502, "Set a valid token; everything waits until then";
     /// A destination refused a report
-    ReportRefused = "WB5003", Destination, Input, 422, "Read the server's text, mend the cause, then retry the report";
+    ReportRefused = "WB5003", Destination, Input, 422, "Read the server's text, mend the cause, then copy the corrected file into the watch folder: the same report id replaces the report";
     /// An address is not that of the destination
     NotOurServer = "WB5004", Destination, Configuration, 502, "Check the address, a proxy, or a log-in page of the network; everything waits until then";
     /// A destination folder cannot be written
     DestinationFolderFailed = "WB5005", Destination, Store, 507, "Check the folder's disk and permissions; reports wait and are written by themselves";
     /// A stored report is damaged
-    PayloadDamaged = "WB5006", Station, Store, 500, "The disk changed what was stored. Take the source file from the done folder and drop it again";
+    PayloadDamaged = "WB5006", Station, Store, 500, "The disk changed what was stored. Copy the source file from the done folder into the watch folder: it is taken as a new file";
 
     /// No agent answers
     AgentNotRunning = "WB6001", Communication, NotRunning, 503, "Start it with `waybill-agent run`";

@@ -105,6 +105,12 @@ impl Instance {
     }
 }
 
+/// The folder of the locks by which agents of this machine, whoever runs them, claim their watch folders.
+#[must_use]
+pub fn claims_folder() -> PathBuf {
+    if cfg!(windows) { machine_folder().join("claims") } else { PathBuf::from("/tmp/waybill-claims") }
+}
+
 fn project() -> Result<directories::ProjectDirs, String> {
     directories::ProjectDirs::from("", "", "Waybill")
         .ok_or_else(|| "the OS names no home folder for this user; give --data-dir".to_owned())

@@ -127,7 +127,8 @@ impl Agent {
 
         let pool = Pool::start(config.convert.workers, queue.writer.clone(), Arc::clone(&queue.backlog), instance.spool())
             .map_err(|error| ErrorReport::new(Code::Internal, format!("no threads for the converters: {error}")))?;
-        let sources = sources::start_all(&config, &base, &pool, &queue, &publish)?;
+        let sources =
+            sources::Common { config: &config, base: &base, pool: &pool, queue: &queue, publish: &publish }.start_all()?;
 
         let endpoint = Endpoint::of(instance);
         let listener = Listener::bind(&endpoint)

@@ -4,6 +4,8 @@
 //! the folder ([`rescan`]), waits until each is finished ([`settle`]), gives it to the converter pool, and does its post-action
 //! ([`post_action`]) when its reports are durable. A broken file goes to the error folder with a sidecar ([`sidecar`]).
 //!
+//! A source first claims its folder ([`claim`]), so that two agents of a machine never take the same files.
+//!
 //! # Invariants
 //! - A file is moved, packed or deleted only after its fingerprint is committed, and only if it still is what was committed.
 //! - No name is ever overwritten.
@@ -14,6 +16,7 @@
 //! The files themselves. A file between commit and post-action is recognised by its fingerprint; one under a claim name as well.
 
 mod candidate;
+mod claim;
 pub mod post_action;
 pub mod rescan;
 pub mod settle;
@@ -21,4 +24,5 @@ pub mod sidecar;
 pub mod source;
 pub mod watch;
 
+pub use claim::Claims;
 pub use source::{Neighbour, Source, SourceSetup, Told};

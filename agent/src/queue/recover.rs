@@ -159,10 +159,11 @@ fn sweep_spool(connection: &Connection, spool: &Path) -> rusqlite::Result<()> {
         .collect::<Result<_, _>>()?;
     let Ok(files) = std::fs::read_dir(spool) else { return Ok(()) };
     for file in files.flatten() {
-        if !named.contains(file.file_name().to_string_lossy().as_ref()) {
-            if let Err(error) = std::fs::remove_file(file.path()) {
-                tracing::warn!(event = "spool_sweep_failed", path = %file.path().display(), %error, "a leftover stays in the spool");
-            }
+        if named.contains(file.file_name().to_string_lossy().as_ref()) {
+            continue;
+        }
+        if let Err(error) = std::fs::remove_file(file.path()) {
+            tracing::warn!(event = "spool_sweep_failed", path = %file.path().display(), %error, "a leftover stays in the spool");
         }
     }
     Ok(())

@@ -98,7 +98,8 @@ impl Launcher for AgentProgram {
     fn ended(&self, code: Option<i32>) -> ErrorReport {
         let is = |exit: Exit| code == Some(i32::from(exit as u8));
         if is(Exit::Configuration) {
-            return ErrorReport::new(Code::ConfigInvalid, text::START_ENDED_CONFIGURATION).with_fix(text::START_ENDED_FIX);
+            return ErrorReport::new(Code::ConfigInvalid, text::START_ENDED_CONFIGURATION)
+                .with_fix(text::run_in_terminal(&self.arguments));
         }
         if is(Exit::AlreadyRunning) {
             return ErrorReport::new(Code::AlreadyRunning, text::START_ENDED_RUNNING).with_fix(text::START_ENDED_RUNNING_FIX);
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     fn program() -> AgentProgram {
-        AgentProgram { arguments: Vec::new(), logs: PathBuf::from("/data/logs") }
+        AgentProgram { arguments: vec!["--instance".into(), "two".into(), "run".into()], logs: PathBuf::from("/data/logs") }
     }
 
     #[test]
@@ -162,7 +163,9 @@ mod tests {
 
     #[test]
     fn an_early_end_is_told_by_its_cause() {
-        assert_eq!(program().ended(Some(5)).code, Code::ConfigInvalid);
+        let configuration = program().ended(Some(5));
+        assert_eq!(configuration.code, Code::ConfigInvalid);
+        assert!(configuration.fix.contains("`waybill-agent --instance two run`"));
         assert_eq!(program().ended(Some(4)).code, Code::AlreadyRunning);
         let crashed = program().ended(None);
         assert_eq!(crashed.code, Code::AgentNotRunning);

@@ -284,6 +284,19 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_lost_and_back_within_a_second_is_still_a_gap() {
+        let mut model = Model::new(0);
+        model.updated(snapshot(1));
+        model.second(1);
+        model.disconnected(&absent(), 100);
+        model.updated(snapshot(2));
+        model.second(2);
+        assert!(model.throughput.total().is_empty(), "what was delivered unseen belongs to no second");
+        model.second(3);
+        assert_eq!(model.throughput.total(), [[[0.0, 0.0]]]);
+    }
+
+    #[test]
     fn each_reason_for_no_connection_has_its_state() {
         let version = ClientError::Version { agent: "9.0.0".to_owned(), theirs: 9, older: "this program" };
         let cases = [

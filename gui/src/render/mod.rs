@@ -133,6 +133,8 @@ fn native_options(way: Way, instance: &Instance) -> NativeOptions {
             Way::Glow => eframe::Renderer::Glow,
         },
         persistence_path: window_file(instance),
+        // Flat colours have no bands to hide, and a station that draws without a graphics processor pays for every pixel.
+        dithering: false,
         ..NativeOptions::default()
     };
     if let egui_wgpu::WgpuSetup::CreateNew(setup) = &mut options.wgpu_options.wgpu_setup {

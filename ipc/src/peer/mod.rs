@@ -16,19 +16,24 @@ use windows as platform;
 #[cfg(unix)]
 pub(crate) use platform::current_user;
 
-/// The proof that the other end may talk to us. There is no way to make one but [`check`] and the in-process one.
+/// The proof that the other end may talk to us. There is no way to make one but
+/// [`check_peer`](crate::transport::check_peer) and the in-process one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Process id, where the OS tells it.
     pub pid: Option<u32>,
-    _checked: (),
+    _proof: Checked,
 }
+
+/// Private, so that no other crate can write down a [`Peer`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Checked;
 
 impl Peer {
     /// The peer of a connection within this process.
     #[must_use]
     pub fn in_process() -> Self {
-        Self { pid: Some(std::process::id()), _checked: () }
+        Self { pid: Some(std::process::id()), _proof: Checked }
     }
 }
 
@@ -51,5 +56,5 @@ pub enum Refused {
 pub(crate) fn check(credentials: io::Result<PeerCreds>) -> Result<Peer, Refused> {
     let credentials = credentials?;
     let pid = platform::check(&credentials)?;
-    Ok(Peer { pid, _checked: () })
+    Ok(Peer { pid, _proof: Checked })
 }

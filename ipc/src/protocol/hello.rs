@@ -229,7 +229,7 @@ mod tests {
             assert_eq!(Frozen::decode(bytes), Some(message.clone()));
             let longer = [bytes, b"newer fields"].concat();
             assert_eq!(Frozen::decode(&longer), Some(message));
-            assert_eq!(Frozen::decode(&bytes[..bytes.len() - 1]).is_some(), false);
+            assert_eq!(Frozen::decode(&bytes[..bytes.len() - 1]), None);
         }
     }
 }

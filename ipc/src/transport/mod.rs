@@ -25,10 +25,11 @@ pub type Stream = OsStream;
 pub struct Listener(OsListener);
 
 impl Listener {
-    /// Listens. The caller holds the instance's lock, so what is left under the name belongs to nobody.
+    /// Listens. The caller holds the instance's lock, so what is left under the name belongs to nobody; should somebody answer
+    /// there all the same (the data folder was deleted under a running agent), the name is not taken away.
     ///
     /// # Errors
-    /// Any I/O error; a folder of the endpoint that others could write to.
+    /// Any I/O error; `AddrInUse` if somebody answers under the name; `PermissionDenied` for a folder that others could write to.
     pub fn bind(endpoint: &Endpoint) -> io::Result<Self> {
         platform::bind(endpoint.name()).map(Self)
     }
@@ -42,12 +43,12 @@ impl Listener {
     }
 }
 
-/// Connects to an endpoint.
+/// Connects to an endpoint. As long as a crowd waits before the door, this waits too: the caller sets the bound.
 ///
 /// # Errors
 /// `NotFound` or `ConnectionRefused` if nobody listens; any other I/O error.
 pub async fn connect(endpoint: &Endpoint) -> io::Result<Stream> {
-    OsStream::connect(platform::os_name(endpoint.name())?).await
+    platform::connect(endpoint.name()).await
 }
 
 /// Who is at the other end, as the OS tells it.

@@ -3,11 +3,21 @@
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use interprocess::local_socket::{GenericFilePath, ListenerOptions, Name, ToFsName as _, tokio::Listener};
+use interprocess::ConnectWaitMode;
+use interprocess::local_socket::tokio::{Listener, Stream};
+use interprocess::local_socket::{ConnectOptions, GenericFilePath, ListenerOptions, Name, ToFsName as _};
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
+use interprocess::os::unix::uds_local_socket::tokio::Stream as UnixStream;
 
 use crate::peer::current_user;
+
+/// How long a process that answers under our name may take to be gone: one that was killed lets go of its lock and of its
+/// socket in any order.
+const LEAVING: Duration = Duration::from_secs(1);
+/// Pause between two tries, of a bind and of a connect.
+const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) fn endpoint_name(machine: bool, stem: &str) -> String {
     let folder = if machine { PathBuf::from("/run/waybill") } else { user_folder() };
@@ -24,8 +34,16 @@ fn user_folder() -> PathBuf {
     }
 }
 
-pub(super) fn os_name(name: &str) -> io::Result<Name<'_>> {
-    name.to_fs_name::<GenericFilePath>()
+/// A queue of connections that is full refuses with `WouldBlock`, and only a new try helps. (interprocess takes it for a
+/// connection in progress and gives a stream that is connected to nobody.)
+pub(super) async fn connect(name: &str) -> io::Result<Stream> {
+    loop {
+        match tokio::net::UnixStream::connect(name).await {
+            Ok(stream) => return Ok(Stream::UdSocket(UnixStream::from(stream))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(PAUSE).await,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 pub(super) fn bind(name: &str) -> io::Result<Listener> {
@@ -33,12 +51,32 @@ pub(super) fn bind(name: &str) -> io::Result<Listener> {
     if let Some(folder) = path.parent() {
         prepare(folder)?;
     }
-    // We hold the instance's lock: a socket that is still there is a dead agent's.
+    let end = Instant::now() + LEAVING;
+    while somebody_answers(name)? {
+        if Instant::now() >= end {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("another process answers at {name}")));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    // We hold the instance's lock, and nobody answers: a socket that is still there is a dead agent's.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     ListenerOptions::new().name(os_name(name)?).mode(0o600).create_tokio()
+}
+
+/// True unless the socket is not there, or is a dead process's. Waits for nobody.
+fn somebody_answers(name: &str) -> io::Result<bool> {
+    let answer = ConnectOptions::new().name(os_name(name)?).wait_mode(ConnectWaitMode::Timeout(PAUSE)).connect_sync();
+    Ok(match answer {
+        Ok(_living) => true,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused),
+    })
+}
+
+fn os_name(name: &str) -> io::Result<Name<'_>> {
+    name.to_fs_name::<GenericFilePath>()
 }
 
 /// The folder exists, is ours, and nobody else can put a socket into it.

@@ -42,7 +42,7 @@ impl Lock {
     /// [`LockError`].
     pub fn acquire(path: &Path, owner: &str) -> Result<Self, LockError> {
         let io = |source| LockError::Io { path: crate::text::path(path), source };
-        let file = File::options().create(true).truncate(false).write(true).open(path).map_err(io)?;
+        let file = open(path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -56,7 +56,11 @@ impl Lock {
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         let owner_file = owner_file(path);
-        super::atomic::replace(&owner_file, owner.as_bytes()).map_err(io)?;
+        match super::atomic::replace(&owner_file, owner.as_bytes()) {
+            // In a folder that several users share, the file may be another user's: the lock is what counts.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(io(error)),
+            _ => {}
+        }
         Ok(Self { _file: file, owner: owner_file })
     }
 }
@@ -65,6 +69,14 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Only information; the lock itself is released by the close that follows.
         let _informational = std::fs::remove_file(&self.owner);
+    }
+}
+
+/// The lock file, made if it is not there. One that another user made can still be locked through a handle that only reads.
+fn open(path: &Path) -> io::Result<File> {
+    match File::options().create(true).truncate(false).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+        result => result,
     }
 }
 

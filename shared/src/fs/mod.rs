@@ -13,4 +13,4 @@ mod windows;
 #[cfg(windows)]
 use windows as platform;
 
-pub use platform::{create_new_private, is_network_folder, retry_sharing, sync_folder};
+pub use platform::{create_new_private, create_shared_folder, is_network_folder, retry_sharing, sync_folder};

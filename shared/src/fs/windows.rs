@@ -25,6 +25,14 @@ pub(super) fn create_private_folder(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)
 }
 
+/// Creates a folder that every user of the machine may put files into, as folders under `ProgramData` are.
+///
+/// # Errors
+/// Any I/O error.
+pub fn create_shared_folder(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
 pub(super) fn is_private(_path: &Path) -> io::Result<bool> {
     Ok(true)
 }

@@ -21,11 +21,7 @@ impl Worker {
         if (now < self.scan_at && !hungry) || self.is_paused() {
             return;
         }
-        if self.watch.is_none() {
-            // Watching first, reading second: what comes in between is seen twice, not never.
-            self.watch = self.start_watch();
-        }
-        match self.scan(now) {
+        match self.claim_and_scan(now) {
             Ok(()) => {
                 self.scan_at = now + self.setup.rescan;
                 self.state = (SourceState::Watching, None);
@@ -33,10 +29,23 @@ impl Worker {
             Err(error) => {
                 self.watch = None;
                 self.scan_at = now + FOLDER_PAUSE;
-                let message = format!("the folder {} cannot be read: {error}", text::path(&self.setup.folder));
-                self.state = (SourceState::Unavailable, Some(ErrorReport::new(Code::FolderUnavailable, message)));
+                self.state = (SourceState::Unavailable, Some(error));
             }
         }
+    }
+
+    fn claim_and_scan(&mut self, now: Instant) -> Result<(), ErrorReport> {
+        if self.claim.is_none() {
+            self.claim = Some(self.setup.claims.take(&self.setup.folder, &self.setup.context.name)?);
+        }
+        if self.watch.is_none() {
+            // Watching first, reading second: what comes in between is seen twice, not never.
+            self.watch = self.start_watch();
+        }
+        self.scan(now).map_err(|error| {
+            let message = format!("the folder {} cannot be read: {error}", text::path(&self.setup.folder));
+            ErrorReport::new(Code::FolderUnavailable, message)
+        })
     }
 
     pub(super) fn start_watch(&self) -> Option<Watch> {

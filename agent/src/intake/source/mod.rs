@@ -19,9 +19,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use waybill_ipc::protocol::{Event, SourceState};
 use waybill_shared::config::{After, WhenFull};
 use waybill_shared::error::{Code, ErrorReport};
+use waybill_shared::fs::lock::Lock;
 use waybill_shared::text;
 
 use super::candidate::{Candidate, Due, Phase};
+use super::claim::Claims;
 use super::rescan::Patterns;
 use super::settle::{self, Rules, Seen};
 use super::watch::{Change, Watch};
@@ -65,6 +67,8 @@ pub struct SourceSetup {
     pub rescan: Duration,
     /// What happens when the queue is full.
     pub when_full: WhenFull,
+    /// Folders that this agent has claimed.
+    pub claims: Arc<Claims>,
     /// What the other sources take.
     pub others: Vec<Neighbour>,
     /// The converters.
@@ -170,6 +174,7 @@ struct Worker {
     kept: HashMap<PathBuf, (u64, i64)>,
     /// Things that are no files and were told of already.
     told_of: HashMap<PathBuf, &'static str>,
+    claim: Option<Arc<Lock>>,
     watch: Option<Watch>,
     scan_at: Instant,
     more: bool,
@@ -199,6 +204,7 @@ impl Worker {
             working: 0,
             kept: HashMap::new(),
             told_of: HashMap::new(),
+            claim: None,
             watch: None,
             scan_at: Instant::now(),
             more: false,
