@@ -13,7 +13,7 @@ use waybill_shared::error::{Code, ErrorReport};
 
 use crate::codec;
 use crate::endpoint::Endpoint;
-use crate::frame;
+use crate::frame::{self, FrameError};
 use crate::protocol::{ClientKind, ClientMessage, Frozen, Hello, PROTOCOL, Reply, Request, ServerMessage, StatusBrief, Update};
 use crate::transport;
 
@@ -170,7 +170,12 @@ impl Client {
         });
         frame::write(&mut writer, &[hello.encode()], deadlines.write).await.map_err(broken)?;
         let answer =
-            frame::read(&mut reader, codec::MAX_GREETING_BYTES, deadlines.connect, deadlines.connect).await.map_err(broken)?;
+            frame::read(&mut reader, codec::MAX_GREETING_BYTES, deadlines.connect, deadlines.connect).await.map_err(|error| {
+                match error {
+                    FrameError::Silent(_) | FrameError::Stalled(_) => ClientError::Timeout(deadlines.connect),
+                    other => broken(other),
+                }
+            })?;
         let agent = match Frozen::decode(&answer) {
             Some(Frozen::Hello(agent)) => agent,
             Some(Frozen::Refused(why)) => return Err(ClientError::Refused(why)),

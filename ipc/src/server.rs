@@ -236,12 +236,10 @@ where
                 if respond(&outgoing, message.id, Ok(Reply::Done)).await.is_err() {
                     return;
                 }
-                place.subscribed(true);
                 subscription.spawn(forward(service.subscribe(), outgoing.clone()));
             }
             Request::Unsubscribe => {
                 subscription.shutdown().await;
-                place.subscribed(false);
                 if respond(&outgoing, message.id, Ok(Reply::Done)).await.is_err() {
                     return;
                 }

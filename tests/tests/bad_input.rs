@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use waybill_ipc::protocol::{
@@ -19,8 +19,11 @@ use waybill_shared::text;
 use waybill_tests::ipc::Ipc;
 use waybill_tests::sample::several_reports;
 use waybill_tests::station::SourceBuilder;
-use waybill_tests::wait::USUAL;
+use waybill_tests::wait::{USUAL, holds_within, wait_until_within};
 use waybill_tests::{Agent, Behaviour, Receiver, Station, cli, ipc_client, sample_id, sample_report, sample_value, wait_until};
+
+/// How long something may take that should be there in an instant.
+const SOON: Duration = Duration::from_secs(10);
 
 // ---- content
 
@@ -120,7 +123,7 @@ fn a_folder_in_place_of_a_file_is_told_once_and_stays_as_it_is() {
     scene.expect(&path, &Fault { code: Code::NotAFile, says: &["a folder"], left: Left::InPlace });
     // Each of these is an event of its own.
     for time in 1..=3 {
-        File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(time)).unwrap();
+        File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(time)).unwrap();
     }
     scene.goes_on();
     assert_eq!(fs::read(path.join("inside.json")).unwrap(), sample_report(1).1);
@@ -189,10 +192,68 @@ fn a_broken_file_that_is_named_like_a_sidecar_is_not_overwritten_by_one() {
     let path = scene.station.drop_file("ict", "a.json", wrong);
     scene.wait_for_event("its namesake is set aside", |event| is_broken(event, "a.json"));
     let kept = scene.files_in_error();
-    assert!(kept.iter().any(|(_, bytes)| bytes == odd), "{} is lost; the error folder holds {kept:?}", odd_path.display());
-    assert!(kept.iter().any(|(_, bytes)| bytes == wrong), "{} is lost; the error folder holds {kept:?}", path.display());
+    for (path, content) in [(odd_path, &odd[..]), (path, wrong)] {
+        assert!(kept.iter().any(|(_, bytes)| bytes == content), "{} is lost; there are {:?}", path.display(), names(&kept));
+    }
     scene.faults = 2;
     scene.goes_on();
+}
+
+#[test]
+fn an_empty_file_that_is_filled_before_it_could_be_set_aside_is_taken() {
+    filled_before_it_could_be_set_aside(b"");
+}
+
+#[test]
+fn a_malformed_file_that_is_replaced_before_it_could_be_set_aside_is_taken() {
+    filled_before_it_could_be_set_aside(b"{ oops }");
+}
+
+fn filled_before_it_could_be_set_aside(at_first: &[u8]) {
+    let mut scene = Scene::new();
+    let obstacle = scene.station.watch("ict").join("error");
+    fs::write(&obstacle, "in the way").unwrap();
+    scene.station.drop_file("ict", "mended.json", at_first);
+    scene.agent.wait_for("it cannot be set aside", |snapshot| snapshot.sources[0].error.is_some());
+    let (id, bytes) = sample_report(1);
+    scene.station.drop_file("ict", "mended.json", &bytes);
+    fs::remove_file(&obstacle).unwrap();
+    let came = scene.receiver.happens_within(SOON, |state| state.has(&id));
+    assert!(came, "a good report did not come; the error folder holds {:?}", names(&scene.files_in_error()));
+    scene.delivered.push(id);
+    scene.goes_on();
+}
+
+#[test]
+fn a_crash_before_a_partly_broken_file_is_set_aside_tells_of_it_later_and_the_books_hold() {
+    let mut scene = Scene::with(|source| source.set("incomplete_timeout_secs", 600));
+    let obstacle = scene.station.watch("ict").join("error");
+    fs::write(&obstacle, "in the way").unwrap();
+    let (ids, bytes) = several_reports(1..=2);
+    let mut units: Value = serde_json::from_slice(&bytes).unwrap();
+    units[1].as_object_mut().unwrap().remove("sn");
+    scene.station.drop_file("ict", "lot.json", &serde_json::to_vec(&units).unwrap());
+    scene.agent.wait_for("the good one is sent and the file is stuck", |snapshot| {
+        snapshot.destinations[0].sent == 1 && snapshot.sources[0].error.is_some()
+    });
+    scene.agent.kill();
+    fs::remove_file(&obstacle).unwrap();
+    // Waits for its rest all the time, and is older: it is seen first.
+    let half = scene.station.drop_file("ict", "half.json", &sample_report(5).1[..500]);
+    File::options()
+        .write(true)
+        .open(&half)
+        .unwrap()
+        .set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000))
+        .unwrap();
+
+    let agent = Agent::start(&scene.station);
+    let snapshot = agent.wait_for("it is told", |snapshot| snapshot.sources[0].errors == 1);
+    wait_until("it is set aside", || scene.sidecars().iter().any(|(_, note)| note["code"] == "WB3005"));
+    let source = &snapshot.sources[0];
+    assert_eq!((source.waiting, source.queued, source.errors), (1, 0, 1), "the unfinished file still waits");
+    scene.receiver.assert_has_exactly(&ids[..1]);
+    assert_eq!(scene.receiver.posts().len(), 1, "nothing is sent twice");
 }
 
 // ---- names
@@ -256,40 +317,56 @@ fn a_serial_number_that_is_a_path_stays_inside_of_the_folder_destination() {
 // ---- configuration that fits the files badly
 
 #[test]
-fn a_file_that_two_sources_match_is_taken_by_neither_and_told_and_no_source_is_stuck_with_it() {
+fn a_file_that_two_sources_match_is_taken_by_neither_and_told() {
     let shared = tempfile::tempdir().unwrap();
-    let receiver = Receiver::start();
-    let station = Station::builder()
-        .source("ict", |source| source.patterns(["*.json"]).converter("wsjf").folder(shared.path()))
-        .source("fct", |source| source.patterns(["fct*"]).converter("wsjf").folder(shared.path()))
-        .wats(&receiver)
-        .quick()
-        .build();
+    let (receiver, station) = overlapping(shared.path());
     let agent = Agent::start(&station);
     let mut scene = Scene::around(receiver, station, agent);
     let (_, bytes) = sample_report(1);
     let path = scene.station.drop_file("ict", "fct 1.json", &bytes);
 
     let broken = scene.wait_for_event("it is told", |event| is_broken(event, "fct 1.json"));
-    let Event::FileBroken { error, .. } = broken else { unreachable!() };
+    let Event::FileBroken { error, correlation_id, .. } = broken else { unreachable!() };
     assert_eq!(error.code, Code::SourcesOverlap);
-    for part in [&text::path(&path), "\"ict\"", "\"fct\""] {
+    for part in [&*text::path(&path), "\"ict\"", "\"fct\""] {
         assert!(error.message.contains(part), "{part} is not in {:?}", error.message);
     }
-    // Both may tell of it, each in its own name; then it is done with.
-    scene.agent.wait_for("both sources are well", |snapshot| {
-        let well = |source: &waybill_ipc::protocol::SourceStatus| source.error.is_none() && source.waiting == 0;
-        snapshot.sources.iter().all(well) && snapshot.sources.iter().any(|source| source.errors > 0)
+    wait_until_within(SOON, "it is in the log", || {
+        scene.log().iter().any(|line| line["correlation_id"] == *correlation_id && line["code"] == "WB1005")
     });
     assert!(!path.exists());
     assert_eq!(scene.files_in_error().iter().filter(|(_, kept)| *kept == bytes).count(), 1);
     assert!(scene.sidecars().iter().any(|(_, note)| note["code"] == "WB1005" && note["file"] == *text::path(&path)));
     assert!(scene.conversion_errors().iter().all(|row| row.error.code == Code::SourcesOverlap));
-    scene.faults = scene.conversion_errors().len() as u64;
+
     // What only one of them matches is taken.
     let ids = scene.station.drop_reports("ict", 50..51);
     scene.receiver.wait_for_reports(1);
     scene.receiver.assert_has_exactly(&ids);
+}
+
+#[test]
+fn files_that_two_sources_match_are_set_aside_once_and_leave_no_source_in_trouble() {
+    const FILES: u64 = 40;
+    let shared = tempfile::tempdir().unwrap();
+    let (receiver, station) = overlapping(shared.path());
+    for n in 0..FILES {
+        station.drop_file("ict", &format!("fct {n}.json"), &sample_report(n).1);
+    }
+    // Both find them at the same time.
+    let agent = Agent::start(&station);
+    let told = |snapshot: &Snapshot| snapshot.sources.iter().map(|source| source.errors).sum::<u64>() >= FILES;
+    agent.wait_for("each is told, by one or by both", told);
+    let mut snapshot = agent.snapshot();
+    let well = holds_within(SOON, || {
+        snapshot = agent.snapshot();
+        snapshot.sources.iter().all(|source| source.error.is_none() && source.waiting == 0)
+    });
+    assert!(well, "a source is stuck with files that are gone: {:#?}", snapshot.sources);
+    let mut kept: Vec<_> = files_below(&shared.path().join("error"));
+    kept.retain(|(path, _)| !is_sidecar(path));
+    assert_eq!(kept.len() as u64, FILES);
+    assert_eq!(receiver.posts().len(), 0);
 }
 
 #[test]
@@ -313,13 +390,12 @@ fn an_address_that_answers_with_a_page_pauses_the_destination_and_breaks_no_file
     assert_eq!((main.pending + main.sending, main.failed, main.sent), (2, 0, 0));
     assert!(snapshot.recent.iter().any(|news| news.kind == ActivityKind::Trouble && news.place == "main"));
     wait_until("the files are in done", || scene.station.done_files("ict").len() == 2);
-    wait_until("it is in the log", || {
-        let lines = scene.log();
-        lines.iter().any(|line| line["destination"] == "main" && line.to_string().contains("WB5004"))
-    });
+    let told = |line: &Value| line["destination"] == "main" && line["reason"].is_string() && line["code"] == "WB5004";
+    wait_until_within(SOON, "it is in the log with its code", || scene.log().iter().any(told));
     assert!(scene.files_in_error().is_empty() && scene.conversion_errors().is_empty());
     let said = cli(&scene.station, &["status"]).stdout;
-    assert!(said.contains("WB5004"), "{said}");
+    assert!(said.contains("PAUSED") && said.contains(&error.message), "{said}");
+    assert_eq!(scene.agent.status()["destinations"][0]["error"]["code"], "WB5004");
 
     scene.receiver.set(Behaviour::Accept);
     scene.delivered = ids;
@@ -382,6 +458,10 @@ impl Scene {
     }
 
     fn around(receiver: Receiver, station: Station, agent: Agent) -> Self {
+        // What is there and gone again before a folder is watched, nobody can tell of.
+        agent.wait_for("the folders are watched", |snapshot| {
+            snapshot.sources.iter().all(|source| source.state == SourceState::Watching)
+        });
         let mut events = ipc_client(&station);
         events.subscribe().unwrap();
         let watch = station.watch("ict");
@@ -525,6 +605,18 @@ impl Scene {
     }
 }
 
+/// Two sources that look into one folder, with patterns that overlap only in part, which no check of a configuration sees.
+fn overlapping(folder: &Path) -> (Receiver, Station) {
+    let receiver = Receiver::start();
+    let station = Station::builder()
+        .source("ict", |source| source.patterns(["*.json"]).converter("wsjf").folder(folder))
+        .source("fct", |source| source.patterns(["fct*"]).converter("wsjf").folder(folder))
+        .wats(&receiver)
+        .quick()
+        .build();
+    (receiver, station)
+}
+
 fn is_broken(event: &Event, name: &str) -> bool {
     matches!(event, Event::FileBroken { file, .. } if file == name)
 }
@@ -593,6 +685,10 @@ fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         }
     }
     found
+}
+
+fn names(files: &[(PathBuf, Vec<u8>)]) -> Vec<&OsStr> {
+    files.iter().filter_map(|(path, _)| path.file_name()).collect()
 }
 
 fn names_in(folder: &Path) -> Vec<String> {

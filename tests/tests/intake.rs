@@ -317,7 +317,7 @@ fn a_file_under_a_claim_name_that_has_no_room_for_its_own_stays_in_the_folder_an
 fn a_missing_folder_is_shown_and_comes_back_by_itself() {
     let (receiver, station, agent) = running(SourceBuilder::missing);
     let watch = station.watch("ict");
-    let snapshot = agent.wait_for("the folder is missed", |snapshot| is_unavailable(snapshot));
+    let snapshot = agent.wait_for("the folder is missed", is_unavailable);
     let error = ict(&snapshot).error.clone().unwrap();
     assert_eq!(error.code, Code::FolderUnavailable);
     assert!(error.message.contains(&watch.display().to_string()), "{error}");
@@ -337,7 +337,7 @@ fn a_folder_that_vanishes_is_shown_and_watched_again_when_it_is_back() {
     station.drop_reports("ict", 0..1);
     wait_for_done(&station, 1);
     fs::remove_dir_all(&watch).unwrap();
-    let snapshot = agent.wait_for("the folder is missed", |snapshot| is_unavailable(snapshot));
+    let snapshot = agent.wait_for("the folder is missed", is_unavailable);
     assert_eq!(ict(&snapshot).error.as_ref().map(|error| error.code), Some(Code::FolderUnavailable));
 
     fs::create_dir_all(&watch).unwrap();
@@ -499,6 +499,7 @@ fn running(describe: impl FnOnce(SourceBuilder) -> SourceBuilder) -> (Receiver, 
         .quick()
         .build();
     let agent = Agent::start(&station);
+    agent.wait_for("the folder was looked at", |snapshot| ict(snapshot).state != SourceState::Starting);
     (receiver, station, agent)
 }
 

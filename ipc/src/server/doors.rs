@@ -7,7 +7,7 @@
 //! and no crowd of command lines pushes a window out.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,6 @@ struct Guest {
 pub(super) struct Presence {
     heard: AtomicU64,
     working: AtomicUsize,
-    subscribed: AtomicBool,
 }
 
 /// A connection's place; leaving gives it back.
@@ -85,12 +84,11 @@ impl Doors {
 }
 
 impl Inside {
-    /// Takes the place of the short visitor that has been silent longest; subscribers last, and nobody who waits for an answer.
+    /// Takes the place of the short visitor that has been silent longest, of those that wait for no answer. Watching the news
+    /// protects nobody: the watcher that lives pings, and one that hangs would hold its place before all newcomers.
     fn make_room(&mut self) -> bool {
         let silent = self.guests.iter().filter(|(_, guest)| guest.short && guest.presence.working.load(Ordering::Relaxed) == 0);
-        let longest = silent.min_by_key(|(_, guest)| {
-            (guest.presence.subscribed.load(Ordering::Relaxed), guest.presence.heard.load(Ordering::Relaxed))
-        });
+        let longest = silent.min_by_key(|(_, guest)| guest.presence.heard.load(Ordering::Relaxed));
         let Some(id) = longest.map(|(&id, _)| id) else { return false };
         if let Some(guest) = self.guests.remove(&id) {
             guest.leave.cancel();
@@ -121,11 +119,6 @@ impl Place {
     /// Says that the client said something.
     pub(super) fn heard(&self) {
         self.presence.heard.store(self.doors.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-    }
-
-    /// Says whether the client gets news.
-    pub(super) fn subscribed(&self, subscribed: bool) {
-        self.presence.subscribed.store(subscribed, Ordering::Relaxed);
     }
 
     /// Says that a request is under way, until what this gives is dropped.

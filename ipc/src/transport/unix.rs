@@ -91,3 +91,60 @@ fn prepare(folder: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_ours_alone_in_a_folder_of_ours_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().join("run/waybill");
+        let socket = folder.join("a.sock");
+        let listener = bind(socket.to_str().unwrap()).unwrap();
+        assert_eq!((mode(&socket), mode(&folder)), (0o600, 0o700));
+        drop(listener);
+        assert!(!socket.exists(), "the name is free again");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_others_can_write_to_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        for (number, bad) in [0o770, 0o722, 0o702, 0o1777].into_iter().enumerate() {
+            let folder = temp.path().join(number.to_string());
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(bad)).unwrap();
+            let error = bind(folder.join("a.sock").to_str().unwrap()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{bad:o}: {error}");
+            assert!(error.to_string().contains(folder.to_str().unwrap()), "{error}");
+            assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "{bad:o}: nothing was left there");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_to_a_folder_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let (real, link) = (temp.path().join("real"), temp.path().join("link"));
+        std::fs::DirBuilder::new().mode(0o700).create(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let error = bind(link.join("a.sock").to_str().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_other_end_is_known_by_its_process() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().join("run");
+        let name = folder.join("a.sock").to_str().unwrap().to_owned();
+        let listener = super::super::Listener(bind(&name).unwrap());
+        let (client, server) = tokio::join!(connect(&name), listener.accept());
+        for stream in [client.unwrap(), server.unwrap()] {
+            assert_eq!(super::super::check_peer(&stream).unwrap().pid, Some(std::process::id()));
+        }
+    }
+}
