@@ -48,12 +48,8 @@ pub fn load_config(instance: &Instance) -> Result<Config, ErrorReport> {
             .with_fix(format!("Write {place} (the README has one in ten lines), or try `waybill-agent demo`")),
         _ => ErrorReport::new(Code::ConfigUnreadable, format!("{place} cannot be read: {error}")),
     })?;
-    let config = config::parse(&content).map_err(|error| error.report(&place))?;
-    let faults = Registry::built_in().faults(&config);
-    if faults.is_empty() {
-        return Ok(config);
-    }
-    Err(ErrorReport::new(Code::ConfigInvalid, format!("{place} has {} fault(s)", faults.len())).with_details(faults))
+    let registry = Registry::built_in();
+    config::parse_with(&content, |config| registry.faults(config)).map_err(|error| error.report(&place))
 }
 
 /// A running agent.

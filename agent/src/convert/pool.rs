@@ -229,13 +229,18 @@ fn read_file(path: &std::path::Path, source: &SourceContext, last_try: bool) -> 
     if after != before || bytes.len() as u64 != before.size {
         return Err(Conversion::Changed);
     }
-    if bytes.is_empty() {
-        let error = ErrorReport::new(Code::FileEmpty, format!("{shown} has 0 bytes"));
-        return Err(if last_try { Conversion::Broken { error, fingerprint: None } } else { Conversion::Incomplete { error } });
-    }
     let FileStat { file_id, size, modified_ns } = before;
     let hash = *blake3::hash(&bytes).as_bytes();
-    Ok((bytes, Fingerprint { source: source.name.clone(), path: path.to_owned(), file_id, size, modified_ns, hash }))
+    let fingerprint = Fingerprint { source: source.name.clone(), path: path.to_owned(), file_id, size, modified_ns, hash };
+    if bytes.is_empty() {
+        let error = ErrorReport::new(Code::FileEmpty, format!("{shown} has 0 bytes"));
+        return Err(if last_try {
+            Conversion::Broken { error, fingerprint: Some(fingerprint) }
+        } else {
+            Conversion::Incomplete { error }
+        });
+    }
+    Ok((bytes, fingerprint))
 }
 
 /// A file's reports on their way from its converter to the queue.

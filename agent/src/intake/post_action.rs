@@ -62,7 +62,8 @@ pub fn is_claim(path: &Path) -> bool {
 #[must_use]
 pub fn name_of_claim(claim: &Path) -> Option<String> {
     let name = claim.file_name()?.to_string_lossy().into_owned();
-    name.strip_prefix(CLAIM)?.split_once('~').map(|(_, original)| original.to_owned())
+    let (_, original) = name.strip_prefix(CLAIM)?.split_once('~')?;
+    (!original.is_empty()).then(|| original.to_owned())
 }
 
 /// Does the post-action to the file that was committed; where it is now, if it still is.
@@ -158,7 +159,10 @@ pub fn move_into(from: &Path, folder: &Path, original: &Path) -> Result<PathBuf,
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_verified(from, candidate),
         result => result,
     });
-    moved.map_err(failed(format!("moving it into {}", folder.display())))
+    moved.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound if !from.exists() => PostActionError::Gone,
+        _ => failed(format!("moving it into {}", folder.display()))(error),
+    })
 }
 
 /// To another volume: a copy that is durable and proved equal, and only then the original goes.

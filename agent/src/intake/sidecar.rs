@@ -11,6 +11,8 @@ use super::post_action::shortened_name;
 
 /// Ending of sidecar names.
 const ENDING: &str = ".error.json";
+/// Notes of one name in one day, at most.
+const MOST: u32 = 100_000;
 
 #[derive(Serialize)]
 struct Sidecar<'a> {
@@ -22,30 +24,43 @@ struct Sidecar<'a> {
     error: &'a ErrorReport,
 }
 
-/// Writes the note beside `place`, which is where the file is now, or where it would be; the note's path.
+/// Writes the note beside `place`, which is where the file is now, or where it would be; the note's path. It never takes the place of
+/// another file.
 ///
 /// # Errors
 /// The OS does not let us.
 pub fn write(place: &Path, original: &Path, source: &str, error: &ErrorReport) -> io::Result<PathBuf> {
-    let sidecar = name(place);
     let note = Sidecar { file: waybill_shared::text::path(original), source, at: jiff::Timestamp::now(), error };
     let text = serde_json::to_vec_pretty(&note).map_err(io::Error::other)?;
-    atomic::replace(&sidecar, &text)?;
-    Ok(sidecar)
+    let temporary = place.with_file_name(format!("{}{:016x}", atomic::TEMPORARY_PREFIX, fastrand::u64(..)));
+    atomic::create_private(&temporary, &text)?;
+    for number in 1..MOST {
+        let sidecar = name(place, number);
+        match crate::platform::move_new(&temporary, &sidecar) {
+            Ok(()) => return Ok(sidecar),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                let _already_failed = std::fs::remove_file(&temporary);
+                return Err(error);
+            }
+        }
+    }
+    let _already_failed = std::fs::remove_file(&temporary);
+    Err(io::Error::from(io::ErrorKind::AlreadyExists))
 }
 
-/// The sidecar's name of a file.
-#[must_use]
-pub fn name(file: &Path) -> PathBuf {
+/// The sidecar's name of a file: the first choice, or one with a number if that is taken.
+fn name(file: &Path, number: u32) -> PathBuf {
     let name = file.file_name().unwrap_or_default();
-    if name.len() + ENDING.len() <= 255 {
+    let ending = if number == 1 { ENDING.to_owned() } else { format!(" ({number}){ENDING}") };
+    if name.len() + ending.len() <= 255 {
         let mut name = name.to_owned();
-        name.push(ENDING);
+        name.push(ending);
         return file.with_file_name(name);
     }
     let text = name.to_string_lossy();
     let hash = blake3::hash(name.as_encoded_bytes()).to_hex();
-    file.with_file_name(format!("{}{}{ENDING}", shortened_name(&text, ENDING), &hash[..8]))
+    file.with_file_name(format!("{}{}{ending}", shortened_name(&text, &ending), &hash[..8]))
 }
 
 #[cfg(test)]
@@ -59,7 +74,7 @@ mod tests {
         let place = folder.path().join("a.json");
         let error = ErrorReport::new(Code::FileIncomplete, "cut");
         let sidecar = write(&place, Path::new("/watch/a.json"), "ict", &error).unwrap();
-        assert_eq!(sidecar, name(&place));
+        assert_eq!(sidecar, name(&place, 1));
         let note: serde_json::Value = serde_json::from_slice(&std::fs::read(sidecar).unwrap()).unwrap();
         assert_eq!((note["code"].as_str(), note["source"].as_str()), (Some("WB3002"), Some("ict")));
         assert_eq!(note["file"].as_str(), Some("/watch/a.json"));
@@ -67,9 +82,21 @@ mod tests {
     }
 
     #[test]
+    fn a_note_never_takes_the_place_of_a_file_or_of_another_note() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("a.json");
+        let notes: Vec<_> = (0..3)
+            .map(|n| write(&place, &place, "ict", &ErrorReport::new(Code::FileIncomplete, format!("{n}"))).unwrap())
+            .collect();
+        assert_eq!(notes[2], folder.path().join("a.json (3).error.json"));
+        assert!(std::fs::read_to_string(&notes[0]).unwrap().contains("\"0\""));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
     fn the_longest_names_have_sidecars_of_their_own() {
         let (a, b) = (format!("{}a.json", "x".repeat(249)), format!("{}b.json", "x".repeat(249)));
-        let names = [name(Path::new(&a)), name(Path::new(&b))];
+        let names = [name(Path::new(&a), 1), name(Path::new(&b), 1)];
         assert_ne!(names[0], names[1]);
         assert!(names.iter().all(|name| name.as_os_str().len() <= 255));
     }

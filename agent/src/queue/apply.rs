@@ -13,7 +13,7 @@ use waybill_shared::text::file_name_component;
 
 use super::codes::{EVICTED, FAILED, FILE_COMMITTED, FILE_DONE, FILE_STAGED, PENDING, SENT, STAGED};
 use super::payload::{self, Stored};
-use super::writer::{Setup, Staging};
+use super::writer::{Setup, Staged, Staging};
 use super::{Committed, DeliveryKey, Fingerprint, NewConversionError, NewEntry, NewFile, Outcome, QueueError, rank, sql_path};
 
 /// What the writer knows without asking the tables. It follows the commits, never runs ahead of them.
@@ -52,7 +52,9 @@ pub(super) struct Transaction<'a> {
     now: Timestamp,
     deltas: HashMap<(i64, i64, u8), i64>,
     events: Vec<Event>,
-    staged: Vec<(u64, Option<i64>)>,
+    staged: Vec<(u64, Option<Staged>)>,
+    /// Something did not fit.
+    refused: bool,
     /// Spool files that no entry names once this is committed.
     unneeded: Vec<PathBuf>,
 }
@@ -75,6 +77,7 @@ impl<'a> Transaction<'a> {
             deltas: HashMap::new(),
             events: Vec::new(),
             staged: Vec::new(),
+            refused: false,
             unneeded: Vec::new(),
         })
     }
@@ -101,7 +104,9 @@ impl<'a> Transaction<'a> {
             // What stays is removed at the next start.
             let _swept_later = std::fs::remove_file(path);
         }
-        if let Some(full) = self.gate.set(self.state.waiting().1, self.max_entries) {
+        // At the first refusal the gate closes, so that files are not converted in vain until there is room.
+        let waiting = if self.refused { self.max_entries } else { self.state.waiting().1 };
+        if let Some(full) = self.gate.set(waiting, self.max_entries) {
             self.events.push(Event::QueueFull { full });
         }
         Ok(self.events)
@@ -148,29 +153,28 @@ impl<'a> Transaction<'a> {
 
     pub(super) fn stage(&mut self, key: u64, file: NewFile) -> Result<(), QueueError> {
         self.alone(|this| {
-            let row = match this.staged_file(key) {
-                Some(row) => row,
-                None => {
-                    let row = this.insert_file(&file, FILE_STAGED).map_err(failed)?;
-                    this.staged.push((key, Some(row)));
-                    row
-                }
+            let known = this.staged_file(key);
+            let own = known.map_or(0, |staged| staged.reports);
+            this.make_room(file.entries.len() as u64, own)?;
+            let row = match known {
+                Some(staged) => staged.row,
+                None => this.insert_file(&file, FILE_STAGED).map_err(failed)?,
             };
-            this.make_room(file.entries.len())?;
             for entry in &file.entries {
                 this.insert_entry(row, file.priority, entry, STAGED).map_err(failed)?;
             }
+            this.staged.push((key, Some(Staged { row, reports: own + file.entries.len() as u64 })));
             Ok(())
         })
     }
 
-    fn staged_file(&self, key: u64) -> Option<i64> {
+    fn staged_file(&self, key: u64) -> Option<Staged> {
         let pending = self.staged.iter().rev().find(|(staged, _)| *staged == key);
         pending.map_or_else(|| self.state.staging.get(&key).copied(), |(_, row)| *row)
     }
 
     pub(super) fn abandon(&mut self, key: u64) -> Result<(), QueueError> {
-        let Some(row) = self.staged_file(key) else { return Ok(()) };
+        let Some(Staged { row, .. }) = self.staged_file(key) else { return Ok(()) };
         self.alone(|this| {
             this.staged.push((key, None));
             let spooled = drop_staged(this.connection, row).map_err(failed)?;
@@ -195,10 +199,10 @@ impl<'a> Transaction<'a> {
             if let Some(known) = this.find(&file.fingerprint).map_err(failed)? {
                 return Ok(Committed::AlreadyTaken { file: known });
             }
-            this.make_room(file.entries.len())?;
             let staged = file.staged.and_then(|key| this.staged_file(key));
+            this.make_room(file.entries.len() as u64, staged.map_or(0, |staged| staged.reports))?;
             let row = match staged {
-                Some(row) => row,
+                Some(staged) => staged.row,
                 None => this.insert_file(&file, FILE_COMMITTED).map_err(failed)?,
             };
             for entry in &file.entries {
@@ -330,22 +334,19 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Refuses more than may wait, or makes room where the configuration says so. One file larger than the limit goes alone.
-    fn make_room(&mut self, reports: usize) -> Result<(), QueueError> {
-        let reports = u64::try_from(reports).unwrap_or(u64::MAX);
+    /// Refuses more than may wait, or makes room where the configuration says so. A file of more reports than may wait goes alone:
+    /// `own` of them are staged already.
+    fn make_room(&mut self, reports: u64, own: u64) -> Result<(), QueueError> {
         for destination in self.state.active.clone() {
             loop {
                 let staged = self.count(destination, STAGED);
-                let waiting = u64::try_from(self.count(destination, PENDING) + staged).unwrap_or(0);
+                let waiting = u64::try_from(self.count(destination, PENDING) + staged).unwrap_or(0).saturating_sub(own);
                 let closed = self.gate.is_closed() && self.when_full != WhenFull::OldestFirst;
-                if waiting == 0 || (!closed && waiting.saturating_add(reports) <= self.max_entries) {
+                if waiting == 0 || (!closed && waiting.saturating_add(own).saturating_add(reports) <= self.max_entries) {
                     break;
                 }
                 if self.when_full != WhenFull::OldestFirst || !self.evict_oldest(destination)? {
-                    // The gate closes at the first refusal, so that files are not converted in vain until there is room.
-                    if let Some(full) = self.gate.set(self.max_entries, self.max_entries) {
-                        self.events.push(Event::QueueFull { full });
-                    }
+                    self.refused = true;
                     let name = self.state.names.get(&destination).cloned().unwrap_or_default();
                     return Err(QueueError::Full { destination: name, waiting, limit: self.max_entries });
                 }
@@ -392,7 +393,8 @@ impl<'a> Transaction<'a> {
         let report_id = ReportId::from_bytes(report_id);
         let name = self.state.names.get(&destination).cloned().unwrap_or_default();
         let folder = self.setup_places.evicted.join(&name);
-        let path = folder.join(format!("{}_{report_id}.json", file_name_component(&serial, 100)));
+        // The entry's number keeps the revisions of one report apart.
+        let path = folder.join(format!("{}_{report_id}_{entry}.json", file_name_component(&serial, 100)));
         let written = std::fs::create_dir_all(&folder).and_then(|()| atomic::replace(&path, &bytes));
         written.map_err(|error| QueueError::Write(format!("{}: {error}", path.display())))?;
         self.finish_delivery(entry, destination, EVICTED, &path.to_string_lossy()).map_err(failed)?;
@@ -474,19 +476,21 @@ impl<'a> Transaction<'a> {
             match outcome {
                 Outcome::Sent { receipt, address } => this.sent(key, destination, priority, receipt, &address),
                 Outcome::Failed { error } => this.failed(key, destination, priority, error),
-                Outcome::Retry { due, max_retries, error } => {
+                Outcome::Retry { due, charge, max_retries, error } => {
                     let accepted = this.count(destination, SENT);
-                    let attempts = attempts + u32::from(accepted > mark);
-                    if attempts > max_retries {
+                    // The first try sets the mark; a later one counts if the destination accepted another report since.
+                    let attempts = attempts + u32::from(charge && mark >= 0 && accepted > mark);
+                    if charge && attempts > max_retries {
                         return this.failed(key, destination, priority, error);
                     }
                     this.connection
                         .prepare_cached(
-                            "UPDATE delivery SET due = ?3, attempts = ?4, mark = ?5, note = ?6 WHERE entry = ?1 AND destination = ?2",
+                            "UPDATE delivery SET due = ?3, attempts = ?4, mark = ?5, note = ?6, tries = tries + 1 WHERE entry = ?1 AND destination = ?2",
                         )
                         .and_then(|mut statement| {
                             let due = due.as_millisecond().max(1);
-                            statement.execute(params![key.entry, destination, due, attempts, accepted, error.message])
+                            let mark = if charge { accepted } else { mark };
+                            statement.execute(params![key.entry, destination, due, attempts, mark, error.message])
                         })
                         .map_err(failed)?;
                     this.events.push(Event::Retry {

@@ -11,7 +11,8 @@
 //! - `entry`: one report of a file: id, serial, part, verdict, priority, rank, and its payload: zstd-compressed WSJF with the blake3
 //!   and the length of the uncompressed bytes, inline or as the name of a spool file.
 //! - `delivery`: one entry on its way to one destination; the state lives here. `due` is 0 for *now*, else milliseconds. `mark` is how
-//!   many reports the destination had accepted at the last try: a try counts only if it accepted another one since.
+//!   many reports the destination had accepted at the last try: a try counts only if it accepted another one since. `attempts` are those
+//!   that counted, `tries` all.
 //! - `destination`: names, the address that last accepted a report.
 //! - `counter`: deliveries by destination, state and priority, kept in the same transaction as what they count.
 //! - `source`: files queued, files in error and reports, by source, for ever.
@@ -186,6 +187,8 @@ pub enum Outcome {
     Retry {
         /// When.
         due: Timestamp,
+        /// Whether this try may count against the report.
+        charge: bool,
         /// Most tries that may count before the report is set aside.
         max_retries: u32,
         /// What went wrong.

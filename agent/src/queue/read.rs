@@ -23,6 +23,9 @@ const LOOK_EVERY: i32 = 10_000;
 /// Compressed bytes that one fetch of ready deliveries brings along.
 const FETCH_BYTES: usize = 1024 * 1024;
 
+/// A row's key in a list is its entry times this plus its destination: more destinations no station ever had.
+const DESTINATIONS: i64 = 4096;
+
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A handle to the readers.
@@ -54,8 +57,8 @@ pub struct ReadyDelivery {
     pub key: DeliveryKey,
     /// When the unit's test began, as far as the destination needs it: milliseconds since 1970 UTC, when it was queued.
     pub queued_at_ms: i64,
-    /// Tries that counted so far.
-    pub attempts: u32,
+    /// Tries so far.
+    pub tries: u32,
     /// The WSJF, or why it cannot be had.
     pub body: Result<Vec<u8>, QueueError>,
 }
@@ -249,7 +252,7 @@ fn ready(
     except: &[i64],
 ) -> rusqlite::Result<Vec<ReadyDelivery>> {
     let mut statement = connection.prepare_cached(
-        "SELECT d.entry, d.report_id, f.correlation, e.serial, e.queued_at, d.attempts, e.size, e.hash, e.spool, e.payload
+        "SELECT d.entry, d.report_id, f.correlation, e.serial, e.queued_at, d.tries, e.size, e.hash, e.spool, e.payload
          FROM delivery d JOIN entry e ON e.entry = d.entry JOIN file f ON f.file = e.file
          WHERE d.state = 1 AND d.due = 0 AND d.destination = (SELECT destination FROM destination WHERE name = ?1)
          AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.report_id = d.report_id AND o.destination = d.destination
@@ -289,7 +292,7 @@ fn ready(
                 serial: row.get(3)?,
             },
             queued_at_ms: row.get(4)?,
-            attempts: row.get(5)?,
+            tries: row.get(5)?,
             body,
         });
         if found.len() >= limit || bytes > FETCH_BYTES {
@@ -302,21 +305,22 @@ fn ready(
 fn deliveries(connection: &Connection, filter: &ListFilter, page: Page) -> rusqlite::Result<Vec<DeliveryRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT d.entry, t.name, d.state, e.report_id, f.correlation, f.source, f.path, e.serial, e.part, e.result, d.priority,
-                d.attempts, e.queued_at, d.due, d.finished_at, d.note
+                d.attempts, e.queued_at, d.due, d.finished_at, d.note, d.destination
          FROM delivery d JOIN entry e ON e.entry = d.entry JOIN file f ON f.file = e.file
          JOIN destination t ON t.destination = d.destination
-         WHERE d.entry > ?1 AND (?2 IS NULL OR t.name = ?2 COLLATE NOCASE) AND (?3 IS NULL OR d.state = ?3)
-         ORDER BY d.entry LIMIT ?4",
+         WHERE (d.entry, d.destination) > (?1, ?5) AND (?2 IS NULL OR t.name = ?2 COLLATE NOCASE) AND (?3 IS NULL OR d.state = ?3)
+         ORDER BY d.entry, d.destination LIMIT ?4",
     )?;
-    let state = filter.state.map(codes::code);
-    let rows =
-        statement.query_map(params![page.after.unwrap_or(0), filter.destination, state, page.limit.clamp(1, 1000)], |row| {
+    let (state, after) = (filter.state.map(codes::code), page.after.unwrap_or(0));
+    let rows = statement.query_map(
+        params![after / DESTINATIONS, filter.destination, state, page.limit.clamp(1, 1000), after % DESTINATIONS],
+        |row| {
             let entry: i64 = row.get(0)?;
             let state = codes::state(row.get(2)?).unwrap_or(DeliveryState::Staged);
             let path: String = row.get(6)?;
             let note: Option<String> = row.get(15)?;
             Ok(DeliveryRow {
-                key: entry,
+                key: entry * DESTINATIONS + row.get::<_, i64>(16)?,
                 entry,
                 destination: row.get(1)?,
                 state,
@@ -334,7 +338,8 @@ fn deliveries(connection: &Connection, filter: &ListFilter, page: Page) -> rusql
                 finished_at_ms: row.get(14)?,
                 last_error: note.filter(|_| matches!(state, DeliveryState::Pending | DeliveryState::Failed)),
             })
-        })?;
+        },
+    )?;
     rows.collect()
 }
 

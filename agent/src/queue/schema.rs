@@ -60,6 +60,7 @@ CREATE TABLE delivery (
     rank        INTEGER NOT NULL,
     due         INTEGER NOT NULL DEFAULT 0,
     attempts    INTEGER NOT NULL DEFAULT 0,
+    tries       INTEGER NOT NULL DEFAULT 0,
     mark        INTEGER NOT NULL DEFAULT -1,
     finished_at INTEGER,
     note        TEXT,
@@ -97,12 +98,13 @@ CREATE TABLE conversion_error (
 pub(super) fn open_writer(path: &Path) -> Result<Connection, QueueError> {
     let unavailable = |reason: String| QueueError::Unavailable { path: waybill_shared::text::path(path), reason };
     let mut connection = Connection::open(path).map_err(|error| unavailable(error.to_string()))?;
-    prepare(&mut connection).map_err(|error| unavailable(error.to_string()))?;
+    // First of all: nothing of a newer version's file is changed, its journal's kind neither.
     let found: i64 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|error| unavailable(error.to_string()))?;
     if found > VERSION {
         return Err(QueueError::TooNew { path: waybill_shared::text::path(path), found, known: VERSION });
     }
+    prepare(&mut connection).map_err(|error| unavailable(error.to_string()))?;
     if found == 0 {
         create(&mut connection).map_err(|error| unavailable(error.to_string()))?;
     }

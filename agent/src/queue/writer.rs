@@ -278,5 +278,14 @@ fn after<T: Send + 'static>(result: Result<T, QueueError>, ack: Ack<T>) -> Told 
     Box::new(move |committed| ack(committed.and(result)))
 }
 
-/// Keys of files that are being staged.
-pub(super) type Staging = HashMap<u64, i64>;
+/// A file that is being staged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Staged {
+    /// Key of the file.
+    pub(super) row: i64,
+    /// Reports of it that are stored.
+    pub(super) reports: u64,
+}
+
+/// Files that are being staged.
+pub(super) type Staging = HashMap<u64, Staged>;

@@ -191,7 +191,7 @@ impl Dispatcher {
             }
             let Some(ready) = self.next().await else { return };
             match ready.body {
-                Ok(body) => self.send(ready.key, ready.attempts, ready.queued_at_ms, body),
+                Ok(body) => self.send(ready.key, ready.tries, ready.queued_at_ms, body),
                 Err(error) => {
                     tracing::error!(event = "payload_damaged", correlation_id = %ready.key.correlation_id, report_id = %ready.key.report_id, %error, "a stored report is damaged");
                     self.write_down(ready.key, Outcome::Failed { error: error.report() }).await;
@@ -240,7 +240,7 @@ impl Dispatcher {
         }
     }
 
-    fn send(&mut self, key: DeliveryKey, attempts: u32, queued_at_ms: i64, body: Vec<u8>) {
+    fn send(&mut self, key: DeliveryKey, tries: u32, queued_at_ms: i64, body: Vec<u8>) {
         let destination = Arc::clone(&self.setup.destination);
         let parcel = Parcel {
             report_id: key.report_id,
@@ -252,27 +252,27 @@ impl Dispatcher {
         let named = key.clone();
         let handle = self.sending.spawn(async move {
             let delivered = destination.deliver(parcel).await;
-            (key, attempts, delivered)
+            (key, tries, delivered)
         });
         self.on_the_way.insert(handle.id(), named);
     }
 
     async fn ended(&mut self, ended: Result<(tokio::task::Id, (DeliveryKey, u32, Delivered)), tokio::task::JoinError>) {
         match ended {
-            Ok((id, (key, attempts, delivered))) => {
+            Ok((id, (key, tries, delivered))) => {
                 self.on_the_way.remove(&id);
-                self.judge(key, attempts, delivered).await;
+                self.judge(key, tries, delivered).await;
             }
             Err(error) => {
                 let Some(key) = self.on_the_way.remove(&error.id()) else { return };
                 tracing::error!(event = "delivery_died", destination = self.setup.name, correlation_id = %key.correlation_id, %error, "tried again");
                 let error = ErrorReport::new(Code::Internal, "sending it failed unexpectedly (panic)");
-                self.retry(key, 0, None, error).await;
+                self.retry(key, 0, None, true, error).await;
             }
         }
     }
 
-    async fn judge(&mut self, key: DeliveryKey, attempts: u32, delivered: Delivered) {
+    async fn judge(&mut self, key: DeliveryKey, tries: u32, delivered: Delivered) {
         let now = Instant::now();
         match delivered {
             Ok(receipt) => {
@@ -283,13 +283,16 @@ impl Dispatcher {
                 self.write_down(key, Outcome::Sent { receipt, address }).await;
             }
             Err(Verdict::Sent) => {}
-            Err(Verdict::RetryReport { after, down, error }) => {
+            Err(Verdict::RetryReport { after, down, charge, error }) => {
                 if down {
                     self.down(now, &error);
+                    if let Some(after) = after {
+                        self.not_before = self.not_before.max(now + after.min(self.backoff.longest));
+                    }
                 } else {
                     self.show(Connection::Degraded, Some(&error), None);
                 }
-                self.retry(key, attempts, after, error).await;
+                self.retry(key, if charge { tries } else { 0 }, after, charge, error).await;
             }
             Err(Verdict::DestinationDown { error }) => {
                 self.down(now, &error);
@@ -350,8 +353,8 @@ impl Dispatcher {
         });
     }
 
-    async fn retry(&mut self, key: DeliveryKey, attempts: u32, after: Option<Duration>, error: ErrorReport) {
-        let wait = self.backoff.after_request(attempts, fastrand::f64(), after);
+    async fn retry(&mut self, key: DeliveryKey, tries: u32, after: Option<Duration>, charge: bool, error: ErrorReport) {
+        let wait = self.backoff.after_request(tries, fastrand::f64(), after);
         let due = Timestamp::now().saturating_add(wait).unwrap_or(Timestamp::MAX);
         tracing::warn!(event = "report_retry", correlation_id = %key.correlation_id, report_id = %key.report_id, destination = self.setup.name,
             code = %error.code, reason = error.message, wait_secs = wait.as_secs(), "tried again later");
@@ -359,7 +362,7 @@ impl Dispatcher {
         let max_retries = self.setup.upload.max_retries;
         let at = Instant::now() + wait;
         self.next_due = Some(self.next_due.map_or(at, |due| due.min(at)));
-        self.write_down(key, Outcome::Retry { due, max_retries, error }).await;
+        self.write_down(key, Outcome::Retry { due, charge, max_retries, error }).await;
     }
 
     /// Has an outcome committed; until then the delivery is not taken again.
@@ -406,13 +409,19 @@ impl Dispatcher {
             return;
         }
         if self.state.0 != state {
-            tracing::info!(
-                event = "destination_state",
-                destination = self.setup.name,
-                ?state,
-                reason = message,
-                "the way there changed"
-            );
+            let (destination, reason, code) = (&self.setup.name, &message, error.map(|error| error.code.as_str()));
+            if matches!(state, Connection::BreakerOpen | Connection::Paused) {
+                tracing::warn!(
+                    event = "destination_state",
+                    destination,
+                    ?state,
+                    reason,
+                    code,
+                    "nothing gets there; everything waits"
+                );
+            } else {
+                tracing::info!(event = "destination_state", destination, ?state, reason, code, "the way there changed");
+            }
         }
         self.state = (state, message);
         (self.setup.publish)(Event::Destination {

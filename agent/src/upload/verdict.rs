@@ -57,6 +57,8 @@ pub enum Verdict {
         after: Option<Duration>,
         /// Whether it counts for the destination's breaker.
         down: bool,
+        /// Whether the try may count against the report.
+        charge: bool,
         /// What went wrong.
         error: ErrorReport,
     },
@@ -86,13 +88,19 @@ pub fn classify(answer: &Answer, context: Context) -> Verdict {
         }
         Answer::Broken(reason) => {
             let error = ErrorReport::new(Code::DestinationUnreachable, reason);
-            return Verdict::RetryReport { after: None, down: true, error };
+            return Verdict::RetryReport { after: None, down: true, charge: true, error };
         }
         Answer::Status { status, body, retry_after, text } => (*status, *body, *retry_after, text.as_str()),
     };
     let says =
         if text.is_empty() { format!("the server answered {status}") } else { format!("the server answered {status}: {text}") };
     let error = |code: Code| ErrorReport::new(code, &says);
+    let retry = |down: bool, charge: bool| Verdict::RetryReport {
+        after: retry_after,
+        down,
+        charge,
+        error: error(Code::DestinationUnreachable),
+    };
     match status {
         200..=299 => match body {
             Body::OurId => Verdict::Sent,
@@ -102,11 +110,12 @@ pub fn classify(answer: &Answer, context: Context) -> Verdict {
         300..=399 => Verdict::PauseDestination { error: error(Code::NotOurServer) },
         401 | 403 | 407 => Verdict::PauseDestination { error: error(Code::DestinationUnauthorised) },
         404 | 405 if !context.accepted_before => Verdict::PauseDestination { error: error(Code::NotOurServer) },
-        408 | 425 => Verdict::RetryReport { after: retry_after, down: false, error: error(Code::DestinationUnreachable) },
-        429 => Verdict::RetryReport { after: retry_after, down: true, error: error(Code::DestinationUnreachable) },
+        408 | 425 => retry(false, true),
+        429 => retry(true, true),
         400..=499 => Verdict::FailReport { error: error(Code::ReportRefused) },
-        502..=504 => Verdict::DestinationDown { error: error(Code::DestinationUnreachable) },
-        500..=599 => Verdict::RetryReport { after: retry_after, down: false, error: error(Code::DestinationUnreachable) },
+        // Uncharged, but later: if it is this report that a gateway gives up on, those after it must not wait behind it.
+        502..=504 => retry(true, false),
+        500..=599 => retry(false, true),
         _ => Verdict::PauseDestination { error: error(Code::NotOurServer) },
     }
 }
@@ -119,8 +128,9 @@ mod tests {
         let answer = Answer::Status { status, body, retry_after: None, text: String::new() };
         match classify(&answer, context) {
             Verdict::Sent => "sent",
-            Verdict::RetryReport { down: false, .. } => "retry",
-            Verdict::RetryReport { down: true, .. } => "retry, down",
+            Verdict::RetryReport { down: false, charge: true, .. } => "retry",
+            Verdict::RetryReport { down: true, charge: true, .. } => "retry, down",
+            Verdict::RetryReport { charge: false, .. } => "later, uncharged",
             Verdict::DestinationDown { .. } => "down",
             Verdict::FailReport { .. } => "fail",
             Verdict::PauseDestination { .. } => "pause",
@@ -139,7 +149,7 @@ mod tests {
             (&[408, 425], "retry", "retry"),
             (&[429], "retry, down", "retry, down"),
             (&[500, 501, 505, 507, 511, 599], "retry", "retry"),
-            (&[502, 503, 504], "down", "down"),
+            (&[502, 503, 504], "later, uncharged", "later, uncharged"),
             (&[300, 301, 302, 303, 304, 307, 308], "pause", "pause"),
             (&[100, 199, 600, 999], "pause", "pause"),
         ] {

@@ -39,16 +39,27 @@ impl ConfigError {
 /// # Errors
 /// All faults at once, each with its path.
 pub fn parse(text: &str) -> Result<Config, ConfigError> {
+    parse_with(text, |_| Vec::new())
+}
+
+/// The same, with rules that only the caller knows (which converters there are).
+///
+/// # Errors
+/// All faults at once, each with its path.
+pub fn parse_with(text: &str, more: impl FnOnce(&Config) -> Vec<Fault>) -> Result<Config, ConfigError> {
     let table: toml::Table = toml::from_str(text).map_err(|error| syntax(text, &error))?;
     let mut reader = Reader::new();
     let config = Config::read(Value::Object(table.into_iter().map(|(key, value)| (key, json(value))).collect()), &mut reader);
-    if let Some(config) = config
-        && reader.is_clean()
-    {
-        let faults = validate::conflicts(&config);
-        if faults.is_empty() { Ok(config) } else { Err(ConfigError::Faults(faults)) }
-    } else {
-        Err(ConfigError::Faults(reader.into_faults()))
+    let mut faults = reader.into_faults();
+    if let Some(config) = &config {
+        let told = |fault: &Fault| faults.iter().any(|known| known.path == fault.path);
+        let contradictions: Vec<_> =
+            validate::conflicts(config).into_iter().chain(more(config)).filter(|fault| !told(fault)).collect();
+        faults.extend(contradictions);
+    }
+    match config {
+        Some(config) if faults.is_empty() => Ok(config),
+        _ => Err(ConfigError::Faults(faults)),
     }
 }
 

@@ -8,7 +8,7 @@ pub mod document;
 pub mod model;
 pub mod validate;
 
-pub use document::{ConfigError, parse};
+pub use document::{ConfigError, parse, parse_with};
 pub use model::{
     After, Config, Convert, Destination, DestinationKind, Ipc, Log, LogLevel, Queue, Shutdown, Source, Station, Upload, WhenFull,
 };

@@ -27,6 +27,9 @@ pub struct Rule<T> {
 
 /// Declares a section: a struct, its `Default` (where all fields have one), its reader that refuses unknown keys, and the list of its fields.
 ///
+/// A value that is faulty is told to the reader and then taken for its default, so that contradictions between the other fields can be told
+/// as well: a section that was read counts only if the reader is clean.
+///
 /// `key: Type = default, rule Rule, unit "unit";` with rule and unit optional; `key: Type, required;` for a key without default.
 #[macro_export]
 macro_rules! section {
@@ -52,34 +55,23 @@ macro_rules! section {
                     return None;
                 };
                 $( let mut $field: Option<$ty> = None; )*
-                let mut whole = true;
                 for (key, value) in map {
                     reader.in_key(&key, |reader| match key.as_str() {
                         $( stringify!($field) => {
                             $field = <$ty as $crate::schema::Field>::read(value, reader);
-                            #[allow(unused_mut, unused_assignments, reason = "only fields with a rule change it")]
-                            let mut holds = $field.is_some();
                             $( if let Some(read) = &$field {
                                 let rule: $crate::schema::Rule<$ty> = $rule;
                                 if !(rule.holds)(read) {
-                                    holds = false;
                                     reader.fault($crate::schema::FaultKind::OutOfRange,
                                         format!("{} is not allowed: {}", serde_json::to_string(read).unwrap_or_default(), rule.text));
                                 }
                             } )?
-                            if !holds { whole = false; }
                         } )*
                         _ => {
-                            whole = false;
                             let known = [$( stringify!($field) ),*];
                             reader.fault($crate::schema::FaultKind::UnknownKey, $crate::text::unknown_key(&key, &known));
                         }
                     });
-                }
-                if !whole {
-                    // required keys that are absent are named as well
-                    $( $crate::section!(@require $field, reader $(, $default)?); )*
-                    return None;
                 }
                 $( let $field = $crate::section!(@value $field, reader, $ty $(, $default)?); )*
                 Some(Self { $( $field: $field?, )* })

@@ -17,7 +17,7 @@ use crate::queue::{Committed, Fingerprint, QueueError};
 
 impl Worker {
     pub(super) fn give_to_pool(&mut self) {
-        while self.working < WORKING && !self.setup.gate.is_closed() {
+        while self.working < WORKING && !self.is_turned_away() {
             let Some(path) = self.ready.pop_front() else { break };
             let Some(candidate) = self.candidates.get_mut(&path) else { continue };
             let Phase::Ready(last_try) = candidate.phase else { continue };
@@ -130,11 +130,14 @@ impl Worker {
             Committed::AlreadyTaken { file } => {
                 tracing::info!(event = "file_known", correlation_id = %candidate.correlation_id, source = self.setup.context.name,
                     file = file_name(path), "it was taken before");
-                (self.setup.publish)(Event::FileForgotten {
-                    source: self.setup.context.name.clone(),
-                    file: file_name(path),
-                    correlation_id: candidate.correlation_id.to_string(),
-                });
+                // A file with broken units is told of when it is set aside.
+                if broken_units.is_none() {
+                    (self.setup.publish)(Event::FileForgotten {
+                        source: self.setup.context.name.clone(),
+                        file: file_name(path),
+                        correlation_id: candidate.correlation_id.to_string(),
+                    });
+                }
                 file
             }
         };

@@ -7,7 +7,7 @@ use std::time::Instant;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::text;
 
-use super::{CANDIDATES, MISSING_PAUSE, Worker, still_kept};
+use super::{CANDIDATES, MISSING_PAUSE, NEW_FOLDER_PAUSE, Worker, still_kept};
 use crate::intake::candidate::{Candidate, Due, Phase};
 use crate::intake::settle::{self, Seen, Verdict};
 use crate::intake::watch::Change;
@@ -16,6 +16,15 @@ impl Worker {
     pub(super) fn changed(&mut self, change: Change) {
         let now = Instant::now();
         match change {
+            Change::RenamedAway(path) | Change::Deleted(path) if path == self.setup.folder => {
+                // The watch holds on to a folder that is not there any more, or has another name.
+                self.watch = None;
+                self.scan_at = now;
+            }
+            Change::Touched(path) if self.setup.recursive && path.is_dir() => {
+                // What was put into a new folder before it was watched is found by reading.
+                self.scan_at = self.scan_at.min(now + NEW_FOLDER_PAUSE);
+            }
             Change::Touched(path) => {
                 if self.is_mine(&path) && !still_kept(&self.kept, &path) {
                     self.notice(path, now);

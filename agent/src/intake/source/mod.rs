@@ -43,6 +43,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// How long a file that an event named may be missing before it counts as deleted: a renaming comes as two events.
 const MISSING_PAUSE: Duration = Duration::from_millis(500);
 
+/// Pause before a folder is read in which a new folder appeared: its watch needs a moment.
+const NEW_FOLDER_PAUSE: Duration = Duration::from_millis(50);
+
 /// Everything a source needs.
 pub struct SourceSetup {
     /// What the converters need to know of it.
@@ -283,6 +286,11 @@ impl Worker {
         next
     }
 
+    /// The queue takes nothing now, and does not make room either.
+    fn is_turned_away(&self) -> bool {
+        self.setup.when_full != WhenFull::OldestFirst && self.setup.gate.is_closed()
+    }
+
     fn is_paused(&self) -> bool {
         self.setup.when_full == WhenFull::Pause && self.setup.gate.is_closed()
     }
@@ -297,7 +305,7 @@ impl Worker {
             (SourceState::Unavailable, error) => (SourceState::Unavailable, error.clone()),
             (state, _) => (*state, self.file_trouble.clone()),
         };
-        if self.setup.gate.is_closed() && state == SourceState::Watching && self.setup.when_full != WhenFull::OldestFirst {
+        if self.is_turned_away() && state == SourceState::Watching {
             if self.is_paused() {
                 state = SourceState::Paused;
             }

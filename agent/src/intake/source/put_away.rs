@@ -10,10 +10,9 @@ use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::CorrelationId;
 use waybill_shared::text;
 
-use super::{Worker, file_name};
+use super::{Worker, file_name, still_kept};
 use crate::intake::candidate::{Aside, Due, Phase};
 use crate::intake::post_action::{self, PostActionError};
-use crate::intake::settle::{self, Seen};
 use crate::intake::sidecar;
 use crate::queue::{Command, Fingerprint, NewConversionError, QueueError};
 
@@ -25,7 +24,7 @@ impl Worker {
             None => post_action::run(self.setup.after, &taken.fingerprint, &self.setup.done_folder),
             Some(_) => post_action::run(After::Move, &taken.fingerprint, &self.setup.error_folder),
         };
-        let (file, correlation_id) = (taken.file, candidate.correlation_id);
+        let (file, correlation_id, fingerprint) = (taken.file, candidate.correlation_id, taken.fingerprint.clone());
         match result {
             Ok(place) => {
                 tracing::debug!(event = "file_done", %correlation_id, place = place.as_deref().map(text::path), "the source file is where it belongs");
@@ -33,9 +32,13 @@ impl Worker {
                     let moved = place.clone().unwrap_or_else(|| path.to_owned());
                     self.note_broken(path, moved, place.clone(), error, correlation_id);
                 }
-                self.remember(path);
+                self.remember(&fingerprint);
                 self.tell_done(file, place.as_deref());
                 self.candidates.remove(path);
+                if self.setup.after == After::Keep && path.exists() && !still_kept(&self.kept, path) {
+                    // It changed while it was being taken; the event came too early.
+                    self.notice(path.to_owned(), Instant::now());
+                }
             }
             Err(PostActionError::Gone) => {
                 tracing::warn!(event = "file_taken_away", %correlation_id, file = file_name(path), "its reports are queued; somebody else moved it");
@@ -57,11 +60,23 @@ impl Worker {
         }
     }
 
-    pub(super) fn remember(&mut self, path: &Path) {
-        if self.setup.after == After::Keep
-            && let Ok(Seen::File { size, modified_ns }) = settle::look(path)
+    /// A file that stays is known by what was read of it, not by what it may have become since.
+    pub(super) fn remember(&mut self, fingerprint: &Fingerprint) {
+        if self.setup.after == After::Keep {
+            self.kept.insert(fingerprint.path.clone(), (fingerprint.size, fingerprint.modified_ns));
+        }
+    }
+
+    /// A file that was counted as seen needs nothing more.
+    pub(super) fn forget(&mut self, path: &Path) {
+        if let Some(candidate) = self.candidates.remove(path)
+            && candidate.announced
         {
-            self.kept.insert(path.to_owned(), (size, modified_ns));
+            (self.setup.publish)(Event::FileForgotten {
+                source: self.name(),
+                file: file_name(path),
+                correlation_id: candidate.correlation_id.to_string(),
+            });
         }
     }
 
@@ -105,6 +120,11 @@ impl Worker {
                 candidate.seen = None;
                 candidate.changed = Instant::now();
                 return self.look(path, Instant::now());
+            }
+            // The other source was faster, and has told of it.
+            Err(PostActionError::Gone) if error.code == Code::SourcesOverlap => {
+                self.forget(path);
+                return;
             }
             Err(PostActionError::Gone) => None,
             Err(failure @ PostActionError::Io { .. }) => return self.aside_failed(path, &error, &failure.to_string()),

@@ -44,6 +44,7 @@ CREATE TABLE delivery (
     rank        INTEGER NOT NULL,
     due         INTEGER NOT NULL DEFAULT 0,
     attempts    INTEGER NOT NULL DEFAULT 0,
+    tries       INTEGER NOT NULL DEFAULT 0,
     mark        INTEGER NOT NULL DEFAULT -1,
     finished_at INTEGER,
     note        TEXT,
