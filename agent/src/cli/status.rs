@@ -92,7 +92,7 @@ fn show_text(snapshot: &Snapshot) {
                 s.queued.to_string(),
                 s.errors.to_string(),
                 s.reports.to_string(),
-                s.error.as_ref().map_or_else(|| s.folder.clone(), |error| error.message.clone()),
+                s.error.as_ref().map_or_else(|| s.folder.clone(), |error| error.to_string()),
             ]
         })
         .collect();
@@ -109,7 +109,7 @@ fn show_text(snapshot: &Snapshot) {
                 d.sending.to_string(),
                 d.sent.to_string(),
                 d.failed.to_string(),
-                d.error.as_ref().map_or_else(|| d.address.clone(), |error| error.message.clone()),
+                d.error.as_ref().map_or_else(|| d.address.clone(), |error| error.to_string()),
             ]
         })
         .collect();

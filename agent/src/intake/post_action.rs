@@ -111,6 +111,14 @@ fn claim(path: &Path) -> Result<PathBuf, PostActionError> {
     let original = path.file_name().unwrap_or_default();
     if name.len() + original.len() <= LONGEST_NAME {
         name.push(original);
+    } else {
+        // The end of a name says what it is; a pattern still takes the file if a crash leaves it under this name.
+        let text = original.to_string_lossy();
+        let mut cut = text.len().saturating_sub(LONGEST_NAME - name.len());
+        while !text.is_char_boundary(cut) {
+            cut += 1;
+        }
+        name.push(&text[cut..]);
     }
     let claim = path.with_file_name(name);
     match platform::move_new(path, &claim) {

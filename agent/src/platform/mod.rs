@@ -46,6 +46,14 @@ pub fn stat(file: &File) -> io::Result<FileStat> {
     Ok(FileStat { file_id: os::file_id(file, &metadata)?, size: metadata.len(), modified_ns: modified_ns(&metadata) })
 }
 
+/// The state of the file under a name.
+///
+/// # Errors
+/// Any I/O error.
+pub fn stat_path(path: &Path) -> io::Result<FileStat> {
+    os::stat_path(path)
+}
+
 /// Whether somebody has the file open for writing.
 #[must_use]
 pub fn writers(path: &Path) -> Writers {

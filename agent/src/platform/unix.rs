@@ -8,13 +8,22 @@ use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Writers;
+use super::{FileStat, Writers};
 
 pub(super) fn file_id(_file: &File, metadata: &Metadata) -> io::Result<[u8; 16]> {
+    Ok(id_of(metadata))
+}
+
+pub(super) fn stat_path(path: &Path) -> io::Result<FileStat> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok(FileStat { file_id: id_of(&metadata), size: metadata.len(), modified_ns: super::modified_ns(&metadata) })
+}
+
+fn id_of(metadata: &Metadata) -> [u8; 16] {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&metadata.dev().to_le_bytes());
     id[8..].copy_from_slice(&metadata.ino().to_le_bytes());
-    Ok(id)
+    id
 }
 
 /// A read lease is granted only while nobody has the file open for writing; it is given back at once. `fcntl(2)`, F_SETLEASE.

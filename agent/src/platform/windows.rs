@@ -12,7 +12,7 @@ use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, GetFileInformationByHandle, MOVEFILE_WRITE_THROUGH, MoveFileExW,
 };
 
-use super::Writers;
+use super::{FileStat, Writers};
 
 const FILE_SHARE_READ: u32 = 1;
 const FILE_SHARE_DELETE: u32 = 4;
@@ -33,6 +33,11 @@ pub(super) fn file_id(file: &File, _metadata: &Metadata) -> io::Result<[u8; 16]>
     id[8..12].copy_from_slice(&information.nFileIndexLow.to_le_bytes());
     id[12..].copy_from_slice(&information.nFileIndexHigh.to_le_bytes());
     Ok(id)
+}
+
+/// Only an open file tells its number.
+pub(super) fn stat_path(path: &Path) -> io::Result<FileStat> {
+    super::stat(&File::open(path)?)
 }
 
 /// Opening without letting others write fails while somebody writes.

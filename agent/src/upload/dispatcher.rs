@@ -124,7 +124,9 @@ impl Dispatcher {
     async fn run(mut self) {
         let (drain, cancel, wake) = (self.setup.drain.clone(), self.setup.cancel.clone(), Arc::clone(&self.setup.wake));
         loop {
-            if !drain.is_cancelled() {
+            // Asked once: a drain that begins during the sending is noticed below.
+            let draining = drain.is_cancelled();
+            if !draining {
                 self.send_what_may_go().await;
             } else if self.sending.is_empty() && self.settling.is_empty() {
                 break;
@@ -133,7 +135,7 @@ impl Dispatcher {
             let appointment = self.appointment();
             tokio::select! {
                 () = cancel.cancelled() => break,
-                () = drain.cancelled(), if !drain.is_cancelled() => {}
+                () = drain.cancelled(), if !draining => {}
                 () = wake.notified() => self.hungry = true,
                 Some(ended) = self.sending.join_next_with_id() => self.ended(ended).await,
                 Some(settled) = self.settled.recv() => self.settled(settled),

@@ -9,10 +9,11 @@ use waybill_ipc::protocol::SourceState;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::text;
 
-use super::{CANDIDATES, FOLDER_PAUSE, Worker, fingerprint_of, still_kept};
+use super::{CANDIDATES, FOLDER_PAUSE, UNWATCHED_PAUSE, Worker, fingerprint_of, still_kept};
 use crate::intake::post_action;
 use crate::intake::rescan;
 use crate::intake::watch::{Change, Watch};
+use crate::platform::FileStat;
 use crate::queue::Fingerprint;
 
 impl Worker {
@@ -23,7 +24,9 @@ impl Worker {
         }
         match self.claim_and_scan(now) {
             Ok(()) => {
-                self.scan_at = now + self.setup.rescan;
+                // A folder that cannot be watched is read more often.
+                let pause = if self.watch.is_some() { self.setup.rescan } else { self.setup.rescan.min(UNWATCHED_PAUSE) };
+                self.scan_at = now + pause;
                 self.state = (SourceState::Watching, None);
             }
             Err(error) => {
@@ -84,7 +87,8 @@ impl Worker {
         match self.setup.reader.taken(&self.setup.context.name) {
             Ok(taken) => {
                 for file in taken {
-                    self.kept.entry(PathBuf::from(file.path)).or_insert((file.size, file.modified_ns));
+                    let stat = FileStat { file_id: file.file_id, size: file.size, modified_ns: file.modified_ns };
+                    self.kept.entry(PathBuf::from(file.path)).or_insert(stat);
                 }
             }
             Err(error) => tracing::warn!(event = "kept_unknown", %error, "kept files are compared with the queue one by one"),

@@ -25,9 +25,10 @@ use waybill_shared::text;
 use super::candidate::{Candidate, Due, Phase};
 use super::claim::Claims;
 use super::rescan::Patterns;
-use super::settle::{self, Rules, Seen};
+use super::settle::Rules;
 use super::watch::{Change, Watch};
 use crate::convert::pool::{Conversion, PoolHandle, SourceContext};
+use crate::platform::{self, FileStat};
 use crate::queue::{Fingerprint, Gate, Reader, Writer};
 
 /// Most files of a source that are held in memory.
@@ -38,6 +39,8 @@ const WORKING: usize = 128;
 const CHANGES: usize = 8192;
 /// Pause before a folder that cannot be used is tried again.
 const FOLDER_PAUSE: Duration = Duration::from_secs(1);
+/// How often a folder is read that cannot be watched.
+const UNWATCHED_PAUSE: Duration = Duration::from_secs(5);
 /// Pause before a full pool, or a full queue, is asked again.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// How long a file that an event named may be missing before it counts as deleted: a renaming comes as two events.
@@ -174,7 +177,7 @@ struct Worker {
     ready: VecDeque<PathBuf>,
     working: usize,
     /// With `keep`: files that were taken and stay, as they were.
-    kept: HashMap<PathBuf, (u64, i64)>,
+    kept: HashMap<PathBuf, FileStat>,
     /// Things that are no files and were told of already.
     told_of: HashMap<PathBuf, &'static str>,
     claim: Option<Arc<Lock>>,
@@ -334,14 +337,13 @@ impl Worker {
 }
 
 /// True for a file that was taken, stays, and has not changed since.
-fn still_kept(kept: &HashMap<PathBuf, (u64, i64)>, path: &Path) -> bool {
-    kept.get(path)
-        .is_some_and(|&(size, modified_ns)| settle::look(path).is_ok_and(|seen| seen == Seen::File { size, modified_ns }))
+fn still_kept(kept: &HashMap<PathBuf, FileStat>, path: &Path) -> bool {
+    kept.get(path).is_some_and(|known| platform::stat_path(path).is_ok_and(|stat| stat == *known))
 }
 
 fn fingerprint_of(path: &Path, source: &str) -> std::io::Result<Fingerprint> {
     let file = std::fs::File::open(path)?;
-    let stat = crate::platform::stat(&file)?;
+    let stat = platform::stat(&file)?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file)?;
     Ok(Fingerprint {

@@ -14,6 +14,7 @@ use super::{Worker, file_name, still_kept};
 use crate::intake::candidate::{Aside, Due, Phase};
 use crate::intake::post_action::{self, PostActionError};
 use crate::intake::sidecar;
+use crate::platform::FileStat;
 use crate::queue::{Command, Fingerprint, NewConversionError, QueueError};
 
 impl Worker {
@@ -63,7 +64,8 @@ impl Worker {
     /// A file that stays is known by what was read of it, not by what it may have become since.
     pub(super) fn remember(&mut self, fingerprint: &Fingerprint) {
         if self.setup.after == After::Keep {
-            self.kept.insert(fingerprint.path.clone(), (fingerprint.size, fingerprint.modified_ns));
+            let Fingerprint { file_id, size, modified_ns, .. } = *fingerprint;
+            self.kept.insert(fingerprint.path.clone(), FileStat { file_id, size, modified_ns });
         }
     }
 
