@@ -44,7 +44,9 @@ pub(super) fn initial(instance: &Instance, config: &Config, queue: &Opened) -> S
         queue.deliveries.iter().filter(|(name, counts)| !configured(name) && **counts != Counts::default()).collect();
     removed.sort_by_key(|(name, _)| name.as_str());
     destinations.extend(removed.into_iter().map(|(name, counts)| status(name, "", String::new(), Connection::Removed, *counts)));
-    let waiting = destinations.iter().map(|d| d.pending).sum();
+    let mut totals =
+        QueueStatus { max_entries: config.queue.max_entries, full: queue.gate.is_closed(), ..QueueStatus::default() };
+    totals.count(&destinations);
     Snapshot {
         agent: AgentInfo {
             state: AgentState::Starting,
@@ -58,7 +60,7 @@ pub(super) fn initial(instance: &Instance, config: &Config, queue: &Opened) -> S
             config: text::path(&instance.config),
             data: text::path(&instance.data),
         },
-        queue: QueueStatus { waiting, max_entries: config.queue.max_entries, full: queue.gate.is_closed() },
+        queue: totals,
         sources: config.source.iter().map(source).collect(),
         destinations,
         recent: VecDeque::new(),

@@ -78,7 +78,10 @@ fn show_text(snapshot: &Snapshot) {
         output::moment(agent.started_at_ms)
     ));
     let full = if snapshot.queue.full { "   THE QUEUE IS FULL: files stay in their folders" } else { "" };
-    output::line(&format!("{} waiting, at most {} may{full}", snapshot.queue.waiting, snapshot.queue.max_entries));
+    output::line(&format!(
+        "{} waiting, at most {} may for each destination{full}",
+        snapshot.queue.waiting, snapshot.queue.max_entries
+    ));
     output::line("");
     let rows: Vec<Vec<String>> = snapshot
         .sources

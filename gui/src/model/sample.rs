@@ -20,7 +20,7 @@ pub(crate) fn snapshot() -> Snapshot {
             config: "/etc/waybill/config.toml".to_owned(),
             data: "/var/lib/waybill/default".to_owned(),
         },
-        queue: QueueStatus { waiting: 12, max_entries: 10_000, full: false },
+        queue: QueueStatus { waiting: 12, fullest: 12, max_entries: 10_000, full: false },
         sources: vec![SourceStatus {
             name: "ict".to_owned(),
             folder: "/data/ict".to_owned(),

@@ -55,10 +55,21 @@ pub struct AgentInfo {
 pub struct QueueStatus {
     /// Deliveries that wait or are being sent.
     pub waiting: u64,
-    /// Most reports that may wait.
+    /// Deliveries that wait for the destination for which most do: what the limit is about.
+    pub fullest: u64,
+    /// Most reports that may wait for one destination.
     pub max_entries: u64,
     /// Whether files are turned away.
     pub full: bool,
+}
+
+impl QueueStatus {
+    /// Brings the numbers to what the destinations say.
+    pub fn count(&mut self, destinations: &[DestinationStatus]) {
+        let waiting = |d: &DestinationStatus| d.pending + d.sending;
+        self.waiting = destinations.iter().map(waiting).sum();
+        self.fullest = destinations.iter().map(waiting).max().unwrap_or(0);
+    }
 }
 
 /// How a source is.
@@ -288,7 +299,7 @@ impl Snapshot {
             }
             Event::QueueFull { full } => self.queue.full = *full,
         }
-        self.queue.waiting = self.destinations.iter().map(|d| d.pending + d.sending).sum();
+        self.queue.count(&self.destinations);
     }
 
     fn source_changed(&mut self, at_ms: i64, source: &str, state: SourceState, error: Option<&ErrorReport>) {

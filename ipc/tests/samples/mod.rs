@@ -298,7 +298,7 @@ pub fn snapshot() -> Snapshot {
             config: "/etc/waybill/config.toml".into(),
             data: "/var/lib/waybill".into(),
         },
-        queue: QueueStatus { waiting: 3, max_entries: 100_000, full: false },
+        queue: QueueStatus { waiting: 3, fullest: 2, max_entries: 100_000, full: false },
         sources: vec![SourceStatus {
             name: "ict".into(),
             folder: "/in".into(),

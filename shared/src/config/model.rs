@@ -126,7 +126,7 @@ section! {
 section! {
     /// Reports that wait.
     pub struct Queue {
-        /// Most reports that may wait at the same time
+        /// Most reports that may wait for one destination at the same time
         max_entries: u64 = 10_000, rule range(1, 10_000_000), unit "reports";
         /// What happens when as many wait
         when_full: WhenFull = WhenFull::Reject;

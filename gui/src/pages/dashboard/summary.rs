@@ -27,9 +27,9 @@ pub(super) fn show(ui: &mut Ui, snapshot: &Snapshot) {
 }
 
 fn queue(ui: &mut Ui, queue: &QueueStatus) {
-    let fill = text::queue_fill(queue.waiting, queue.max_entries);
+    let fill = text::queue_fill(queue.fullest, queue.max_entries);
     #[allow(clippy::cast_precision_loss, reason = "a share for a bar of some hundred points")]
-    let share = if queue.max_entries == 0 { 0.0 } else { queue.waiting as f32 / queue.max_entries as f32 };
+    let share = if queue.max_entries == 0 { 0.0 } else { queue.fullest as f32 / queue.max_entries as f32 };
     let tone = match (queue.full, share >= NEARLY_FULL) {
         (true, _) => Tone::Bad,
         (false, true) => Tone::Warning,
