@@ -386,7 +386,7 @@ fn snapshot() -> Snapshot {
             config: String::new(),
             data: String::new(),
         },
-        queue: QueueStatus { waiting: 0, max_entries: 100, full: false },
+        queue: QueueStatus { waiting: 0, fullest: 0, max_entries: 100, full: false },
         sources: Vec::new(),
         destinations: vec![DestinationStatus {
             name: "main".to_owned(),

@@ -358,7 +358,10 @@ async fn read_loop<R: AsyncRead + Unpin>(mut reader: R, heard: Heard, deadlines:
                 // A subscriber that is gone for good is not a reason to end the conversation.
                 let _unsubscribed = heard.updates.send(update).await;
             }
-            Err(_) => break,
+            Err(error) => {
+                heard.last_words.get_or_init(|| format!("{error}; it may come from another version: update both programs"));
+                break;
+            }
         }
     }
 }

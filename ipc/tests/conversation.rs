@@ -148,6 +148,26 @@ async fn a_client_hears_why_the_agent_ended_the_conversation() {
 }
 
 #[tokio::test]
+async fn an_answer_that_cannot_be_read_is_said_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = endpoint_of(&folder);
+    let listener = Listener::bind(&endpoint).unwrap();
+    let mut agent = JoinSet::new();
+    agent.spawn(async move {
+        let mut raw = house::Raw(listener.accept().await.unwrap());
+        raw.greet(ClientKind::Agent).await;
+        raw.frame().await;
+        raw.send_frame(&[17, 0, 1, 0, 99]).await;
+        raw.until_closed().await;
+    });
+    let client = Client::connect(&endpoint, ClientKind::Cli, Deadlines::default()).await.unwrap();
+    match client.request(Request::Status).await {
+        Err(ClientError::Broken(why)) => assert!(why.contains("update both programs"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_frame_announced_with_4_gib_closes_the_connection_at_once() {
     let house = House::open(|_| {});
     for length in [u32::MAX, 16 * 1024 * 1024 + 1] {
