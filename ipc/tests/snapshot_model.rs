@@ -122,6 +122,8 @@ proptest! {
             snapshot.apply(at, event);
             let waiting: u64 = snapshot.destinations.iter().map(|there| there.pending + there.sending).sum();
             prop_assert_eq!(snapshot.queue.waiting, waiting);
+            let fullest = snapshot.destinations.iter().map(|there| there.pending + there.sending).max();
+            prop_assert_eq!(Some(snapshot.queue.fullest), fullest);
             prop_assert!(snapshot.recent.len() <= RECENT_LIMIT);
             // What has ended stays ended.
             for (old, new) in before.destinations.iter().zip(&snapshot.destinations) {

@@ -4,7 +4,7 @@
 //! - [`station`]: a configuration, watch folders, and writers that imitate equipment; [`sample`]: reports of real shape
 //! - [`agent`]: the agent's process and its command line, never without a deadline
 //! - [`ipc`]: a conversation with the agent, and raw bytes for abuse
-//! - [`conservation`]: the books of a status, for the one law that nothing is lost
+//! - [`mod@conservation`]: the books of a status, for the one law that nothing is lost
 //! - [`wait`]: conditions with a bound
 //!
 //! Everything here panics instead of returning errors: a fault of the support is a failed test, told where the test stands.
