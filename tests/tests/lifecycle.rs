@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver as Channel, sync_channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use waybill_ipc::protocol::AgentState;
+use waybill_ipc::protocol::{AgentState, Event, Update};
 use waybill_shared::fs::lock::Lock;
 use waybill_shared::paths::{Instance, InstanceOptions};
 use waybill_tests::agent::binary;
@@ -226,6 +226,29 @@ fn a_stop_in_the_middle_of_work_loses_nothing() {
     receiver.assert_has_exactly(&ids);
     wait_until("all sources are in done", || station.done_files("ict").len() == 200);
     agent.counts().assert_issued(200);
+}
+
+/// The moment after a delivery is the one at which a stop is most easily overlooked.
+#[test]
+fn a_stop_right_after_the_last_delivery_is_as_quick() {
+    let station = Station::builder()
+        .source("ict", |s| s.patterns(["*.json"]).converter("wsjf"))
+        .folder_destination("archive")
+        .quick()
+        .build();
+    for round in 0..15 {
+        let mut agent = Agent::start(&station);
+        let mut client = ipc_client(&station);
+        client.subscribe().unwrap();
+        station.drop_reports("ict", round * 3..(round + 1) * 3);
+        for _ in 0..3 {
+            while !matches!(client.next_update(USUAL).expect("news"), Update::Event { event: Event::Sent { .. }, .. }) {}
+        }
+        let begun = Instant::now();
+        client.stop().unwrap();
+        assert_eq!(agent.wait_exit(Duration::from_secs(10)).code(), Some(0), "round {round}, {:?}", begun.elapsed());
+    }
+    assert_eq!(station.delivered("archive").len(), 45);
 }
 
 #[test]
@@ -499,7 +522,10 @@ fn the_demo_ends_by_itself_and_leaves_nothing_running() {
     let station = Station::builder().build();
     let folder = station.folder().join("demo");
     let at = folder.to_str().unwrap();
+    let begun = Instant::now();
     let output = cli_with(&station, &["demo", "--folder", at], None, Duration::from_secs(90));
+    // It would kill an agent that does not end within 20 s, and say nothing of it.
+    assert!(begun.elapsed() < bound(Duration::from_secs(18)), "it took {:?}\n{output}", begun.elapsed());
     assert_eq!(output.code(), Some(0), "{output}");
     let summary = "6 files came, 5 were converted to 5 reports, 1 was broken; 5 reports were delivered, 0 wait.";
     assert!(output.stdout.contains(summary), "{output}");
