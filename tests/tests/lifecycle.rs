@@ -524,9 +524,9 @@ fn the_demo_ends_by_itself_and_leaves_nothing_running() {
     let at = folder.to_str().unwrap();
     let begun = Instant::now();
     let output = cli_with(&station, &["demo", "--folder", at], None, Duration::from_secs(90));
+    assert_eq!(output.code(), Some(0), "{output}");
     // It would kill an agent that does not end within 20 s, and say nothing of it.
     assert!(begun.elapsed() < bound(Duration::from_secs(18)), "it took {:?}\n{output}", begun.elapsed());
-    assert_eq!(output.code(), Some(0), "{output}");
     let summary = "6 files came, 5 were converted to 5 reports, 1 was broken; 5 reports were delivered, 0 wait.";
     assert!(output.stdout.contains(summary), "{output}");
     for word in ["BROKEN     broken-no-serial-number.json", "serial number", "delivered  26W03-0001", "How to go on"] {

@@ -59,8 +59,9 @@ pub(super) async fn main(args: DemoArgs) -> Result<Exit, ErrorReport> {
     let instance = Instance::locate(&options).map_err(|reason| ErrorReport::new(Code::Internal, reason))?;
     let mut agent = start_agent(&instance)?;
     let result = show(&instance, &folder, &mut agent).await;
-    end(&mut agent).await;
-    result
+    let ended = end(&instance, &mut agent, result.is_err()).await;
+    let exit = result?;
+    ended.map(|()| exit)
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> ErrorReport {
@@ -74,7 +75,7 @@ fn make_station(folder: Option<PathBuf>) -> Result<PathBuf, ErrorReport> {
         let message = format!("there is a station in {} already", text::path(&folder));
         return Err(ErrorReport::new(Code::DataFolderUnavailable, message).with_fix("Choose another --folder"));
     }
-    for part in ["watch/ict", "watch/fct", "delivered", "data"] {
+    for part in ["watch/ict", "watch/fct", "testers", "delivered", "data"] {
         let part = folder.join(part);
         std::fs::create_dir_all(&part).map_err(|error| failed(&part, &error))?;
     }
@@ -103,7 +104,7 @@ async fn show(instance: &Instance, folder: &Path, agent: &mut Child) -> Result<E
     output::line(&format!("The agent runs as process {}; files are dropped as testers would.\n", agent.id()));
     let mut updates = client.subscribe().await.map_err(|error| error.report())?;
     for (source, name, bytes) in FILES {
-        drop_file(&folder.join("watch").join(source), name, bytes)?;
+        drop_file(&folder.join("testers"), &folder.join("watch").join(source), name, bytes)?;
     }
     let mut told = Told::default();
     let work = tokio::time::timeout(WORK, told.follow(&mut updates)).await;
@@ -138,10 +139,10 @@ async fn connect(instance: &Instance, agent: &mut Child) -> Result<Client, Error
     }
 }
 
-/// As a tester does that takes care: written under another name, then renamed.
-fn drop_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), ErrorReport> {
+/// As a tester does that takes care: written elsewhere on the same disk, then moved in.
+fn drop_file(testers: &Path, folder: &Path, name: &str, bytes: &[u8]) -> Result<(), ErrorReport> {
     let path = folder.join(name);
-    let temporary = folder.join(format!("~{name}"));
+    let temporary = testers.join(name);
     atomic::replace(&temporary, bytes).and_then(|()| platform::move_new(&temporary, &path)).map_err(|error| failed(&path, &error))
 }
 
@@ -219,15 +220,20 @@ How to go on
     ));
 }
 
-/// Waits for the agent's end, and ends it if it does not.
-async fn end(agent: &mut Child) {
+/// Waits for the agent's end; tells it to stop if nobody has.
+async fn end(instance: &Instance, agent: &mut Child, tell_it: bool) -> Result<(), ErrorReport> {
+    if tell_it && let Ok(client) = Client::connect(&Endpoint::of(instance), ClientKind::Cli, Deadlines::default()).await {
+        // If it cannot be told it is ended below.
+        let _ended_below = client.stop().await;
+    }
     let begun = tokio::time::Instant::now();
     while begun.elapsed() < STOP {
         if !matches!(agent.try_wait(), Ok(None)) {
-            return;
+            return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // Its queue is crash-safe.
     let _ended_anyhow = agent.kill().and_then(|()| agent.wait());
+    Err(ErrorReport::new(Code::StopForced, format!("the agent did not end within {} s and was ended", STOP.as_secs())))
 }

@@ -74,7 +74,8 @@ impl Worker {
         let wanted = |path: &Path| patterns.take(path) && !candidates.contains_key(path) && !still_kept(kept, path);
         let found = rescan::read(&self.setup.folder, self.setup.recursive, &skip, limit.max(1), wanted)?;
         self.more = found.more;
-        for claim in found.claims {
+        // Temporary files of an atomic write in this folder belong to whoever writes there.
+        for claim in found.claims.into_iter().filter(|path| post_action::is_claim(path)) {
             self.repair_claim(&claim);
         }
         for path in found.paths {
@@ -97,11 +98,6 @@ impl Worker {
 
     /// A file that a crash left under a claim name: finished if it is what was committed, else it gets its name back.
     pub(super) fn repair_claim(&mut self, claim: &Path) {
-        if !post_action::is_claim(claim) {
-            // A temporary file of a crashed atomic write: nobody reads it.
-            let _swept = std::fs::remove_file(claim);
-            return;
-        }
         let original = |name: Option<String>| claim.with_file_name(name.unwrap_or_else(|| "recovered".to_owned()));
         match fingerprint_of(claim, &self.setup.context.name) {
             Ok(fingerprint) => {
