@@ -51,7 +51,9 @@ pub struct Stopped {
 }
 
 /// Waits until `done` or the limit; whether it was done. Looks often at first: an idle stop takes a fraction of a second.
-pub async fn until(limit: Duration, mut skip: StopAsked, mut done: impl FnMut() -> bool) -> bool {
+///
+/// With `skip`, asking a second time ends the waiting.
+pub async fn until(limit: Duration, mut skip: Option<StopAsked>, mut done: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
     let mut pause = Duration::from_millis(2);
     loop {
@@ -63,8 +65,15 @@ pub async fn until(limit: Duration, mut skip: StopAsked, mut done: impl FnMut() 
         }
         tokio::select! {
             () = tokio::time::sleep(pause.min(end.saturating_duration_since(Instant::now()))) => {}
-            () = skip.times(2) => return done(),
+            () = asked_again(&mut skip) => return done(),
         }
         pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+async fn asked_again(skip: &mut Option<StopAsked>) {
+    match skip {
+        Some(asked) => asked.times(2).await,
+        None => std::future::pending().await,
     }
 }

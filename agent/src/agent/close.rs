@@ -27,7 +27,7 @@ impl Agent {
         self.sources.iter().for_each(|source| source.tell(Told::Drain));
         let drain = Duration::from_secs(self.config.shutdown.drain_secs);
         let (sources, dispatchers) = (&self.sources, &mut self.dispatchers);
-        let drained = shutdown::until(drain, asked.clone(), || {
+        let drained = shutdown::until(drain, Some(asked), || {
             while dispatchers.try_join_next().is_some() {}
             dispatchers.is_empty() && sources.iter().all(Source::is_finished)
         })
@@ -41,7 +41,7 @@ impl Agent {
             self.sources.iter().for_each(|source| source.tell(Told::Cancel));
             let cancel = Duration::from_secs(self.config.shutdown.cancel_secs);
             let (sources, dispatchers) = (&self.sources, &mut self.dispatchers);
-            shutdown::until(cancel, asked.clone(), || {
+            shutdown::until(cancel, None, || {
                 while dispatchers.try_join_next().is_some() {}
                 dispatchers.is_empty() && sources.iter().all(Source::is_finished)
             })
@@ -60,8 +60,8 @@ impl Agent {
         if let Some(pool) = self.pool.take() {
             if pool.active_count() == 0 && stragglers.is_empty() {
                 pool.join();
-            } else {
-                stragglers.push(format!("{} conversion(s)", pool.active_count()));
+            } else if pool.active_count() > 0 {
+                stragglers.push(format!("conversions still running: {}", pool.active_count()));
             }
         }
 

@@ -127,8 +127,9 @@ impl Agent {
             sources::Common { config: &config, base: &base, pool: &pool, queue: &queue, publish: &publish }.start_all()?;
 
         let endpoint = Endpoint::of(instance);
-        let listener = Listener::bind(&endpoint)
-            .map_err(|error| ErrorReport::new(Code::PeerBroken, format!("nobody can connect at {}: {error}", endpoint.name())))?;
+        let listener = Listener::bind(&endpoint).map_err(|error| {
+            ErrorReport::new(Code::DataFolderUnavailable, format!("nobody can connect at {}: {error}", endpoint.name()))
+        })?;
         let service = Arc::new(Service { hub: hub.clone(), reader: queue.reader.clone(), stop });
         let mut servers = JoinSet::new();
         servers.spawn(waybill_ipc::server::serve(listener, service, (&config.ipc).into(), close_ipc.clone()));

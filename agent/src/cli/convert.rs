@@ -84,8 +84,9 @@ fn convert(instance: &Instance, args: &ConvertArgs) -> Result<Vec<Shown>, ErrorR
     if bytes.is_empty() {
         return Err(ErrorReport::new(Code::FileEmpty, format!("{shown} has 0 bytes")));
     }
+    let arguments = arguments(&args.arguments, &registry, &args.converter)?;
     let modified = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok()).unwrap_or_else(Timestamp::now);
-    units(&choice, &args.file, &bytes, modified, &arguments(&args.arguments)?, &station).map_err(|error| error.report(&shown))
+    units(&choice, &args.file, &bytes, modified, &arguments, &station).map_err(|error| error.report(&shown))
 }
 
 fn units(
@@ -112,17 +113,27 @@ fn units(
     Ok(shown)
 }
 
-fn arguments(pairs: &[String]) -> Result<Map<String, Value>, ErrorReport> {
-    pairs
+fn arguments(pairs: &[String], registry: &Registry, converter: &str) -> Result<Map<String, Value>, ErrorReport> {
+    let arguments = pairs
         .iter()
         .map(|pair| {
             let (key, value) = pair
                 .split_once('=')
                 .ok_or_else(|| ErrorReport::new(Code::RequestInvalid, format!("{pair:?} is not of the form KEY=VALUE")))?;
-            let value = value.parse::<i64>().map_or_else(|_| Value::from(value), Value::from);
-            Ok((key.to_owned(), value))
+            // A number where the converter takes one; a part number of digits stays a text.
+            let number = value.parse::<i64>().map(Value::from).ok();
+            let as_number = number.filter(|number| {
+                let alone = Map::from_iter([(key.to_owned(), number.clone())]);
+                registry.argument_faults(converter, &alone, "").is_empty()
+            });
+            Ok((key.to_owned(), as_number.unwrap_or_else(|| Value::from(value))))
         })
-        .collect()
+        .collect::<Result<Map<_, _>, ErrorReport>>()?;
+    let faults = registry.argument_faults(converter, &arguments, "--argument");
+    if faults.is_empty() {
+        return Ok(arguments);
+    }
+    Err(ErrorReport::new(Code::ConfigInvalid, "the converter does not take these arguments").with_details(faults))
 }
 
 fn show_json(units: &[Shown]) {

@@ -97,6 +97,7 @@ pub fn main() -> ExitCode {
             Command::Demo(args) => with_runtime(demo::main(args)),
         },
     };
+    let exit = if output::was_lost() && exit == Exit::Ok { Exit::Store } else { exit };
     ExitCode::from(exit as u8)
 }
 
@@ -118,7 +119,13 @@ async fn connect(instance: &Instance) -> Result<Client, ErrorReport> {
 
 fn client_error(instance: &Instance, error: &ClientError) -> ErrorReport {
     match error {
-        ClientError::NotRunning(_) => {
+        ClientError::NotRunning(endpoint) => {
+            if let Some(holder) = waybill_shared::fs::lock::holder(&instance.lock()) {
+                let message = format!("an agent runs here ({holder}), but it cannot be reached at {endpoint}");
+                return ErrorReport::new(Code::PeerRefused, message).with_fix(
+                    "Connect as the user that the agent runs as; if that is you, its socket was removed: restart the agent",
+                );
+            }
             ErrorReport::new(Code::AgentNotRunning, format!("no agent of instance {:?} is running", instance.name))
         }
         other => other.report(),

@@ -2,20 +2,57 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line's output")]
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use waybill_shared::error::{ErrorReport, Exit};
 
-/// One line on standard output. A reader that has gone (`| head`) is not an error worth telling.
+/// Set once something could not be written.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// True if output was lost (a full disk): the command has then not done what was asked.
+pub(super) fn was_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// Text on standard output. What it quotes from files does not steer the terminal.
 pub(super) fn line(text: &str) {
+    let unsafe_char = |c: char| c.is_control() && c != '\n';
+    if text.contains(unsafe_char) {
+        let safe: String =
+            text.chars().flat_map(|c| if unsafe_char(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect();
+        write(&safe);
+    } else {
+        write(text);
+    }
+}
+
+fn write(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _reader_gone = writeln!(out, "{text}").and_then(|()| out.flush());
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => {}
+        // A reader that has gone (`| head`) wants no more.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        Err(error) => {
+            if !LOST.swap(true, Ordering::Relaxed) {
+                eprintln!("waybill-agent: the output cannot be written: {error}");
+            }
+        }
+    }
+}
+
+/// A warning on standard error: what was asked for is done, and may not be what is wanted.
+pub(super) fn warn(text: &str) {
+    eprintln!("waybill-agent: {text}");
 }
 
 /// A value as JSON on standard output.
 pub(super) fn json(value: &impl serde::Serialize) {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => line(&text),
-        Err(error) => eprintln!("waybill-agent: the answer cannot be shown as JSON: {error}"),
+        Ok(text) => write(&text),
+        Err(error) => {
+            LOST.store(true, Ordering::Relaxed);
+            eprintln!("waybill-agent: the answer cannot be shown as JSON: {error}");
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use waybill_shared::error::{Code, ErrorReport, Exit};
+use waybill_shared::fs::atomic;
 use waybill_shared::paths::Instance;
+use waybill_shared::text;
 
 use super::output;
 use crate::agent;
@@ -20,6 +22,7 @@ pub(super) fn main(instance: Instance) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return output::fail(&ErrorReport::new(Code::Internal, format!("no runtime: {error}"))),
     };
+    warn_of_what_is_missing(&instance);
     let (stop, asked) = shutdown::channel();
     let result = runtime.block_on(async {
         let mut signals = StopSignals::listen()
@@ -45,5 +48,27 @@ pub(super) fn main(instance: Instance) -> Exit {
             output::fail(&ErrorReport::new(Code::StopForced, format!("stopped; what did not end in time: {named}")))
         }
         Err(error) => output::fail(&error),
+    }
+}
+
+/// What is no fault and still hardly meant. A configuration with faults is told of by the start itself.
+fn warn_of_what_is_missing(instance: &Instance) {
+    let Ok(config) = agent::load_config(instance) else { return };
+    if config.source.is_empty() {
+        output::warn("no source is configured: no file is taken");
+    }
+    if config.destination.is_empty() {
+        output::warn("no destination is configured: reports are stored and wait until there is one");
+    }
+    let base = atomic::folder_of(&instance.config);
+    for source in &config.source {
+        let folder = base.join(&source.folder);
+        if !folder.is_dir() {
+            output::warn(&format!(
+                "the folder of source {:?} is not there: {}; waiting for it",
+                source.name,
+                text::path(&folder)
+            ));
+        }
     }
 }

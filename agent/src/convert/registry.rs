@@ -58,26 +58,32 @@ impl Registry {
 
     fn source_faults(&self, index: usize, source: &Source) -> Vec<Fault> {
         let at = |key: &str| format!("source[{index}].{key}");
-        let mut known = Vec::new();
-        match self.choose(&source.converter) {
-            Some(Choice::Fixed(converter)) => known.push(converter),
-            Some(Choice::Auto(registry)) => known = registry.converters,
-            None => {
-                let names = self.names().join(", ");
-                return vec![Fault {
-                    path: at("converter"),
-                    kind: FaultKind::OutOfRange,
-                    message: format!("no converter {:?}; there are: auto, {names}", source.converter),
-                }];
-            }
+        if self.choose(&source.converter).is_none() {
+            let names = self.names().join(", ");
+            return vec![Fault {
+                path: at("converter"),
+                kind: FaultKind::OutOfRange,
+                message: format!("no converter {:?}; there are: auto, {names}", source.converter),
+            }];
         }
-        let arguments: Vec<_> = known.iter().flat_map(|converter| converter.arguments()).collect();
-        let names: Vec<_> = arguments.iter().map(|argument| argument.name).collect();
+        self.argument_faults(&source.converter, &source.arguments, &at("arguments"))
+    }
+
+    /// What is wrong with the arguments of a converter; `place` is where they stand.
+    #[must_use]
+    pub fn argument_faults(&self, converter: &str, arguments: &Map<String, Value>, place: &str) -> Vec<Fault> {
+        let known = match self.choose(converter) {
+            Some(Choice::Fixed(converter)) => vec![converter],
+            Some(Choice::Auto(registry)) => registry.converters,
+            None => Vec::new(),
+        };
+        let allowed: Vec<_> = known.iter().flat_map(|converter| converter.arguments()).collect();
+        let names: Vec<_> = allowed.iter().map(|argument| argument.name).collect();
         let check = |(key, value): (&String, &Value)| {
-            let path = at(&format!("arguments.{key}"));
-            let Some(argument) = arguments.iter().find(|argument| argument.name == key) else {
+            let path = format!("{place}.{key}");
+            let Some(argument) = allowed.iter().find(|argument| argument.name == key) else {
                 let message = if names.is_empty() {
-                    format!("the converter {} takes no arguments", source.converter)
+                    format!("the converter {converter} takes no arguments")
                 } else {
                     waybill_shared::text::unknown_key(key, &names)
                 };
@@ -90,7 +96,7 @@ impl Registry {
                 message: format!("expected {expected}: {}", argument.help),
             })
         };
-        source.arguments.iter().filter_map(check).collect()
+        arguments.iter().filter_map(check).collect()
     }
 }
 

@@ -203,6 +203,21 @@ impl Reader {
         })
     }
 
+    /// Things of a source that were told of as no files and stayed where they are. For threads.
+    ///
+    /// # Errors
+    /// [`QueueError::Read`].
+    pub fn told_as_no_file(&self, source: &str) -> Result<Vec<String>, QueueError> {
+        let source = source.to_owned();
+        self.read_blocking(move |connection| {
+            let code = format!("%\"{}\"%", Code::NotAFile);
+            connection
+                .prepare("SELECT DISTINCT path FROM conversion_error WHERE source = ?1 AND moved_to IS NULL AND report LIKE ?2 LIMIT 10000")?
+                .query_map([source, code], |row| row.get(0))?
+                .collect()
+        })
+    }
+
     /// The committed file of a source that has this id, size and hash, with its path: what a file under a claim name is. For threads.
     ///
     /// # Errors

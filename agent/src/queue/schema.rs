@@ -97,6 +97,11 @@ CREATE TABLE conversion_error (
 /// Opens the database for the one writer, creating it if it is not there.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, QueueError> {
     let unavailable = |reason: String| QueueError::Unavailable { path: waybill_shared::text::path(path), reason };
+    // Private from its first byte; the journal beside it takes over its permissions.
+    match waybill_shared::fs::create_new_private(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(unavailable(error.to_string())),
+        _ => {}
+    }
     let mut connection = Connection::open(path).map_err(|error| unavailable(error.to_string()))?;
     // First of all: nothing of a newer version's file is changed, its journal's kind neither.
     let found: i64 =

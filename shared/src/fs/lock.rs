@@ -65,6 +65,21 @@ impl Lock {
     }
 }
 
+/// Who holds a lock at this moment, if anybody does.
+#[must_use]
+pub fn holder(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {
+            let owner = std::fs::read_to_string(owner_file(path)).unwrap_or_default();
+            Some(crate::text::printable(owner.trim(), 200))
+                .filter(|owner| !owner.is_empty())
+                .or(Some("another process".to_owned()))
+        }
+        _ => None,
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Only information; the lock itself is released by the close that follows.

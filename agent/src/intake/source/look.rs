@@ -152,7 +152,7 @@ impl Worker {
 
     pub(super) fn not_a_file(&mut self, path: &Path, what: &'static str) {
         let expected = self.setup.patterns.expect_file(path) || what != "a folder";
-        if !expected || self.told_of.insert(path.to_owned(), what) == Some(what) {
+        if !expected || self.told_of.insert(path.to_owned(), what) == Some(what) || self.told_before.remove(path) {
             self.candidates.remove(path);
             return;
         }

@@ -8,7 +8,7 @@ mod folder;
 mod look;
 mod put_away;
 
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -180,6 +180,8 @@ struct Worker {
     kept: HashMap<PathBuf, FileStat>,
     /// Things that are no files and were told of already.
     told_of: HashMap<PathBuf, &'static str>,
+    /// Those that an earlier run told of.
+    told_before: HashSet<PathBuf>,
     claim: Option<Arc<Lock>>,
     watch: Option<Watch>,
     scan_at: Instant,
@@ -210,6 +212,7 @@ impl Worker {
             working: 0,
             kept: HashMap::new(),
             told_of: HashMap::new(),
+            told_before: HashSet::new(),
             claim: None,
             watch: None,
             scan_at: Instant::now(),
@@ -224,6 +227,9 @@ impl Worker {
     fn run(mut self) {
         if self.setup.after == After::Keep {
             self.remember_kept();
+        }
+        if let Ok(paths) = self.setup.reader.told_as_no_file(&self.setup.context.name) {
+            self.told_before = paths.into_iter().map(PathBuf::from).collect();
         }
         loop {
             let now = Instant::now();

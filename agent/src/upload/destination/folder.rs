@@ -82,6 +82,10 @@ impl Destination for Folder {
 fn write(folder: &Path, parcel: &Parcel) -> Delivered {
     let day = folder.join(start_date(parcel));
     let path = day.join(format!("{}_{}.json", file_name_component(&parcel.serial, 100), parcel.report_id));
+    if std::fs::read(&path).is_ok_and(|known| *known != *parcel.body) {
+        tracing::warn!(event = "report_replaced", correlation_id = %parcel.correlation_id, report_id = %parcel.report_id, path = %path.display(),
+            "a report of the same id with another content is replaced");
+    }
     let written = make_folder(&day).and_then(|()| atomic::replace(&path, &parcel.body));
     match written {
         Ok(()) => Ok(waybill_shared::text::path(&path)),
