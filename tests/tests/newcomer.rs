@@ -47,7 +47,8 @@ fn a_dry_run_refuses_arguments_that_the_converter_does_not_take() {
     let path = station.folder().join("unit.json");
     fs::write(&path, sample_report(1).1).unwrap();
     let path = path.to_str().unwrap();
-    let refused = cli(&station, &["convert", path, "--as", "openhtf", "--argument", "process_code=abc", "--argument", "part_numbr=1"]);
+    let refused =
+        cli(&station, &["convert", path, "--as", "openhtf", "--argument", "process_code=abc", "--argument", "part_numbr=1"]);
     assert_eq!(refused.code(), Some(5), "{}", refused.stderr);
     assert!(
         refused.stderr.contains("process_code") && refused.stderr.contains("did you mean `part_number`"),
