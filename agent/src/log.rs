@@ -1,7 +1,7 @@
 //! The agent's log: one JSON object a line, rotated by size.
 //!
 //! A line carries the correlation id of the file it is about, so that one id finds the whole life of a file. Lines are written by a thread of
-//! their own; if the disk hangs, lines are dropped and counted rather than holding up reports.
+//! their own; if the disk hangs, lines are dropped rather than holding up reports.
 
 use std::path::Path;
 

@@ -134,12 +134,6 @@ impl Choice {
     }
 }
 
-/// Arguments for a conversion without a source.
-#[must_use]
-pub fn no_arguments() -> Map<String, Value> {
-    Map::new()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

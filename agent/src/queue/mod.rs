@@ -14,7 +14,8 @@
 //!   many reports the destination had accepted at the last try: a try counts only if it accepted another one since. `attempts` are those
 //!   that counted, `tries` all.
 //! - `destination`: names, the address that last accepted a report.
-//! - `counter`: deliveries by destination, state and priority, kept in the same transaction as what they count.
+//! - `counter`: deliveries by destination, state and priority, kept in the same transaction as what they count. What was sent stays counted
+//!   after it is purged.
 //! - `source`: files queued, files in error and reports, by source, for ever.
 //! - `conversion_error`: files that could not be converted, with their error report as JSON.
 //!

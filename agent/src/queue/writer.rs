@@ -116,12 +116,6 @@ impl WriterThread {
             tracing::error!(event = "queue_writer_died", "the queue's writer ended with a panic");
         }
     }
-
-    /// True once it has ended.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.0.is_finished()
-    }
 }
 
 impl Writer {
