@@ -11,14 +11,23 @@
 //! - [`queue`]: the durable heart; its module doc is the specification of the store
 //! - [`upload`]: reports go to their destinations, independently
 //! - [`serve`]: the event hub, and the IPC service on it
+//! - [`config`]: the configuration's file, its backups, and what lies over it; [`secrets`]: tokens and passwords
+//! - [`access`]: the one gate; [`history`]: who did what; [`health`]: how well everything is; [`log`]: what happened
 //! - [`agent`]: the composition root; [`shutdown`]: how it stops
 //! - [`cli`]: the command line; thin, everything else is above
 //!
 //! No stage reaches around another: the converter pool holds no HTTP client, the uploader never touches a source file.
 
+pub mod access;
 pub mod agent;
 pub mod cli;
+pub mod config;
 pub mod convert;
+pub mod desk;
+pub mod diagnose;
+pub mod failpoint;
+pub mod health;
+pub mod history;
 pub mod intake;
 pub mod log;
 pub mod platform;

@@ -2,8 +2,7 @@
 
 use eframe::egui::accesskit::Role;
 use eframe::egui::{
-    Align, CentralPanel, Frame, Label, Layout, Margin, Panel, ScrollArea, Sides, Stroke, ThemePreference, Ui, UiBuilder,
-    WidgetInfo,
+    Align, CentralPanel, Frame, Label, Layout, Margin, Panel, ScrollArea, Sides, Stroke, Ui, UiBuilder, WidgetInfo,
 };
 use waybill_shared::error::{Code, ErrorReport};
 
@@ -24,7 +23,7 @@ pub struct Shell {
 #[must_use]
 pub fn window_title(model: &Model) -> String {
     match model.snapshot() {
-        Some(snapshot) => format!("{} – {}", snapshot.agent.station, text::APP),
+        Some(snapshot) => format!("{} – {}", snapshot.agent.identity.station, text::APP),
         None => text::APP.to_owned(),
     }
 }
@@ -49,6 +48,9 @@ impl Shell {
     /// Draws everything and gives back what a person asked for.
     pub fn ui(&mut self, ui: &mut Ui, model: &Model) -> Vec<Command> {
         let mut commands = Vec::new();
+        if let Some(snapshot) = model.snapshot() {
+            theme::follow(ui.ctx(), &snapshot.agent.identity);
+        }
         bar(ui, model);
         if self.stuck || !model.notices.is_empty() {
             commands.extend(self.notices(ui, model));
@@ -119,18 +121,14 @@ fn bar(ui: &mut Ui, model: &Model) {
         Sides::new().shrink_left().truncate().height(ui.available_height()).show(
             ui,
             |ui| station(ui, model),
-            |ui| {
-                appearance(ui);
-                ui.add_space(size::GAP_TINY);
-                connection_chip(ui, model);
-            },
+            |ui| connection_chip(ui, model),
         );
     });
 }
 
 fn station(ui: &mut Ui, model: &Model) {
-    let (title, caption) = match model.snapshot().map(|snapshot| &snapshot.agent) {
-        Some(agent) => (agent.station.as_str(), text::station(&agent.location, &agent.purpose)),
+    let (title, caption) = match model.snapshot().map(|snapshot| &snapshot.agent.identity) {
+        Some(identity) => (identity.station.as_str(), text::station(&identity.location, &identity.purpose)),
         None => (text::APP, String::new()),
     };
     // Both lines together in the middle of the bar, whether there is a second one or not.
@@ -146,24 +144,6 @@ fn station(ui: &mut Ui, model: &Model) {
             ui.add(Label::new(TextKind::Caption.text(ui, caption)).truncate());
         }
     });
-}
-
-/// Light, dark, or as the system has it. egui keeps the choice with the window's size.
-fn appearance(ui: &mut Ui) {
-    let mut preference = ui.ctx().options(|options| options.theme_preference);
-    let before = preference;
-    ui.menu_button(TextKind::Caption.text(ui, text::APPEARANCE), |ui| {
-        for (choice, name) in [
-            (ThemePreference::System, text::APPEARANCE_SYSTEM),
-            (ThemePreference::Light, text::APPEARANCE_LIGHT),
-            (ThemePreference::Dark, text::APPEARANCE_DARK),
-        ] {
-            ui.selectable_value(&mut preference, choice, name);
-        }
-    });
-    if preference != before {
-        ui.ctx().set_theme(preference);
-    }
 }
 
 #[cfg(test)]
@@ -250,15 +230,5 @@ mod tests {
         window.get_by_label("ST-07");
         window.get_by_label("Line 1 · Production");
         window.get_by_label("Agent not running");
-    }
-
-    #[test]
-    fn the_appearance_can_be_chosen() {
-        let mut window = window(Shell::new(pages::all()), Model::new(0));
-        window.get_by_label("Appearance").click();
-        window.run();
-        window.get_by_label("Light").click();
-        window.run();
-        assert_eq!(window.ctx.options(|options| options.theme_preference), ThemePreference::Light);
     }
 }

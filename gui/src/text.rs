@@ -20,12 +20,6 @@ pub const COPY_HINT: &str = "Copy the error with its code and what to do";
 pub const WINDOW_STUCK: &str = "The window's connection has stopped working";
 pub const WINDOW_STUCK_FIX: &str = "Close the window and open it again. The agent is not affected";
 
-// Appearance
-pub const APPEARANCE: &str = "Appearance";
-pub const APPEARANCE_SYSTEM: &str = "System";
-pub const APPEARANCE_LIGHT: &str = "Light";
-pub const APPEARANCE_DARK: &str = "Dark";
-
 // The connection
 pub const START_AGENT: &str = "Start agent";
 pub const STARTING_AGENT: &str = "Starting the agent";
@@ -141,6 +135,34 @@ pub fn no_window(reason: &str) -> String {
     )
 }
 
+// The station's configuration
+pub const NOT_CONFIGURED: &str = "This station is not set up yet: run `waybill-agent init`";
+pub const CONFIG_PROBLEM: &str = "Something is wrong with the configuration";
+
+/// Which file is missing.
+#[must_use]
+pub fn no_config_file(path: &str) -> String {
+    format!("There is no configuration file {path}")
+}
+
+/// Which file it is about.
+#[must_use]
+pub fn config_file(path: &str) -> String {
+    format!("Configuration file {path}")
+}
+
+/// Faults that are not listed for want of room.
+#[must_use]
+pub fn more_faults(count: usize) -> String {
+    format!("{count} more; a copy of the error has all of them")
+}
+
+/// A fault of many, with its place.
+#[must_use]
+pub fn fault(fault: &waybill_shared::schema::Fault) -> String {
+    format!("{} {}", fault.path, fault.message)
+}
+
 // The overview
 pub const DELIVERED: &str = "Delivered";
 pub const WAITING: &str = "Waiting";
@@ -243,6 +265,7 @@ pub fn connection(state: Connection) -> &'static str {
         Connection::BreakerOpen => "Unreachable",
         Connection::Paused => "Paused",
         Connection::Removed => "Removed",
+        Connection::Disabled => "Off",
     }
 }
 
@@ -256,6 +279,7 @@ pub fn connection_explained(state: Connection) -> &'static str {
         Connection::BreakerOpen => "Failed several times in a row; left alone for a while, then tried again",
         Connection::Paused => "Refuses this station as a whole; reports wait",
         Connection::Removed => "Not in the configuration any more, but reports for it are left",
+        Connection::Disabled => "Switched off in the configuration; reports wait",
     }
 }
 
@@ -268,6 +292,7 @@ pub fn source_state(state: SourceState) -> &'static str {
         SourceState::Unavailable => "Unavailable",
         SourceState::Paused => "Paused",
         SourceState::Stopped => "Stopped",
+        SourceState::Disabled => "Off",
     }
 }
 
@@ -280,6 +305,7 @@ pub fn source_state_explained(state: SourceState) -> &'static str {
         SourceState::Unavailable => "The folder cannot be used; it is tried again",
         SourceState::Paused => "Not looked at while the queue is full",
         SourceState::Stopped => "Not looked at, because the agent stops",
+        SourceState::Disabled => "Switched off in the configuration; files stay in their folder",
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use waybill::command::Command;
 use waybill::controller::{Controller, Screen};
@@ -16,7 +16,8 @@ use waybill::model::{Link, Model};
 use waybill_ipc::Endpoint;
 use waybill_ipc::peer::Peer;
 use waybill_ipc::protocol::{
-    AgentInfo, AgentState, Connection, DestinationStatus, Event, QueueStatus, Reply, Request, Snapshot, StatusBrief, Update,
+    AgentInfo, AgentState, Connection, DestinationStatus, Event, Former, Hello, Identity, QueueStatus, Reply, Request, Snapshot,
+    StatusBrief, Update,
 };
 use waybill_ipc::server::{Limits, Service, Updates, serve};
 use waybill_ipc::transport::Listener;
@@ -33,7 +34,7 @@ fn the_snapshot_and_the_events_after_it_are_shown() {
     let (screen, _controller) = station.window(NoAgent);
     let model = screen.wait("connected", |model| model.stale_since_ms().is_none() && model.snapshot().is_some());
     assert!(matches!(&model.link, Link::Connected { .. }));
-    assert_eq!(model.snapshot().unwrap().agent.station, "ST-07");
+    assert_eq!(model.snapshot().unwrap().agent.identity.station, "ST-07");
     for _ in 0..3 {
         agent.publish(sent());
     }
@@ -296,7 +297,7 @@ impl FakeAgent {
             runtime.block_on(async {
                 let listener = Listener::bind(&endpoint).unwrap();
                 bound_in.send(()).unwrap();
-                serve(listener, service, Limits::from(&Ipc::default()), stopped).await;
+                serve(listener, service, watch::Sender::new(Limits::from(&Ipc::default())).subscribe(), stopped).await;
             });
         };
         let thread = std::thread::Builder::new().name("fake-agent".to_owned()).spawn(serving).unwrap();
@@ -335,22 +336,27 @@ impl Drop for FakeAgent {
 
 impl Service for Hub {
     type Updates = Subscription;
+    type Session = ();
 
+    fn session(&self, _: &Peer, _: &Hello) {}
+    fn refused(&self, (): &(), _: &Request, _: &ErrorReport) {}
     fn brief(&self) -> StatusBrief {
         StatusBrief { state: AgentState::Running, waiting: 0, sent: 0, failed: 0 }
     }
-    async fn request(&self, _: &Peer, _: Request) -> Result<Reply, ErrorReport> {
+    async fn request(&self, (): &(), _: Request) -> Result<Reply, ErrorReport> {
         Ok(Reply::Done)
     }
-    fn subscribe(&self) -> Subscription {
+    fn subscribe(&self) -> Result<Subscription, ErrorReport> {
         let (updates_in, updates) = mpsc::channel(4096);
         let mut state = self.state.0.lock().unwrap();
         let first = Update::Snapshot { seq: state.seq, missed: 0, snapshot: Box::new(state.snapshot.clone()) };
         updates_in.try_send(first).unwrap();
         state.subscribers.push(updates_in);
-        Subscription { updates, state: Arc::clone(&self.state) }
+        Ok(Subscription { updates, state: Arc::clone(&self.state) })
     }
-    fn stop(&self, _: &Peer) {}
+    fn stop(&self, (): &()) -> Result<(), ErrorReport> {
+        Ok(())
+    }
 }
 
 struct Subscription {
@@ -380,10 +386,18 @@ fn snapshot() -> Snapshot {
             pid: 1,
             instance: "default".to_owned(),
             started_at_ms: 0,
-            station: "ST-07".to_owned(),
-            location: "Line 1".to_owned(),
-            purpose: "Production".to_owned(),
+            identity: Identity {
+                station: "ST-07".to_owned(),
+                name_source: "station.name".to_owned(),
+                location: "Line 1".to_owned(),
+                purpose: "Production".to_owned(),
+                revision: "r1".to_owned(),
+                configured: true,
+                window_theme: "system".to_owned(),
+                window_zoom: 100,
+            },
             config: String::new(),
+            config_problem: None,
             data: String::new(),
         },
         queue: QueueStatus { waiting: 0, fullest: 0, max_entries: 100, full: false },
@@ -404,5 +418,6 @@ fn snapshot() -> Snapshot {
             last_sent_ms: None,
         }],
         recent: VecDeque::new(),
+        former: Former::default(),
     }
 }

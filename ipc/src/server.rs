@@ -6,6 +6,7 @@
 //! are kept for command lines and the watchdog.
 
 mod doors;
+mod rate;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -13,10 +14,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use waybill_shared::config::Ipc;
 use waybill_shared::error::{Code, ErrorReport};
 
 use self::doors::{Doors, Place};
+use self::rate::Rate;
 use crate::codec;
 use crate::frame::{self, FrameError};
 use crate::peer::Peer;
@@ -41,14 +43,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub trait Service: Send + Sync + 'static {
     /// News for one subscriber.
     type Updates: Updates;
+    /// One connection, as the one who decides what it may do knows it.
+    type Session: Send + Sync + 'static;
+    /// A connection has greeted.
+    fn session(&self, peer: &Peer, hello: &Hello) -> Self::Session;
     /// How the agent is. Answered at once, touching no store.
     fn brief(&self) -> StatusBrief;
     /// Answers a request; subscriptions are the server's business.
-    fn request(&self, peer: &Peer, request: Request) -> impl Future<Output = Result<Reply, ErrorReport>> + Send;
+    fn request(&self, session: &Self::Session, request: Request) -> impl Future<Output = Result<Reply, ErrorReport>> + Send;
+    /// A request was refused by the server itself, before the service saw it.
+    fn refused(&self, session: &Self::Session, request: &Request, error: &ErrorReport);
     /// A new subscription; its first update is a snapshot.
-    fn subscribe(&self) -> Self::Updates;
+    ///
+    /// # Errors
+    /// There are too many.
+    fn subscribe(&self) -> Result<Self::Updates, ErrorReport>;
     /// Begins to stop the agent.
-    fn stop(&self, peer: &Peer);
+    ///
+    /// # Errors
+    /// The session may not.
+    fn stop(&self, session: &Self::Session) -> Result<(), ErrorReport>;
 }
 
 /// A subscriber's end of the event hub.
@@ -66,6 +80,8 @@ pub struct Limits {
     request: Duration,
     idle: Duration,
     places: usize,
+    changes_per_minute: u32,
+    changes_burst: u32,
 }
 
 impl From<&Ipc> for Limits {
@@ -77,13 +93,16 @@ impl From<&Ipc> for Limits {
             request: Duration::from_secs(ipc.request_timeout_secs),
             idle: Duration::from_secs(ipc.idle_timeout_secs),
             places: ipc.max_connections as usize,
+            changes_per_minute: ipc.changes_per_minute,
+            changes_burst: ipc.changes_burst,
         }
     }
 }
 
-/// Serves until `stop` is cancelled; then every connection is closed before it returns.
-pub async fn serve<S: Service>(listener: Listener, service: Arc<S>, limits: Limits, stop: CancellationToken) {
-    let doors = Doors::new(limits.places);
+/// Serves until `stop` is cancelled; then every connection is closed before it returns. Other limits count for connections that come
+/// after they were set.
+pub async fn serve<S: Service>(listener: Listener, service: Arc<S>, limits: watch::Receiver<Limits>, stop: CancellationToken) {
+    let doors = Doors::new(limits.borrow().places);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -99,6 +118,8 @@ pub async fn serve<S: Service>(listener: Listener, service: Arc<S>, limits: Limi
         match accepted {
             Ok(stream) => match transport::check_peer(&stream) {
                 Ok(peer) => {
+                    let limits = *limits.borrow();
+                    doors.set_places(limits.places);
                     let place = doors.enter(&stop);
                     connections.spawn(connection(stream, peer, Arc::clone(&service), limits, place));
                 }
@@ -129,7 +150,8 @@ where
         greeted = timeout(limits.hello, greet(&mut reader, &mut writer, limits, &place)) => greeted,
     };
     let Ok(Some(hello)) = greeted else { return };
-    let client = Client { peer, hello, place };
+    let session = Arc::new(service.session(&peer, &hello));
+    let client = Client { peer, hello, place, session };
     let (outgoing, waiting) = mpsc::channel(OUTGOING);
     let conversation = async {
         let mut writing = pin!(write_all(&mut writer, waiting, limits.write));
@@ -151,10 +173,11 @@ where
 }
 
 /// Who is at the other end.
-struct Client {
+struct Client<N> {
     peer: Peer,
     hello: Hello,
     place: Place,
+    session: Arc<N>,
 }
 
 /// The greeting; the client's, if both sides may go on.
@@ -183,12 +206,18 @@ where
 }
 
 /// Reads and answers until the client leaves or misbehaves. Requests run beside each other; an answer may overtake another.
-async fn converse<R, S>(reader: &mut R, client: &Client, service: &Arc<S>, limits: Limits, outgoing: mpsc::Sender<Vec<u8>>)
-where
+async fn converse<R, S>(
+    reader: &mut R,
+    client: &Client<S::Session>,
+    service: &Arc<S>,
+    limits: Limits,
+    outgoing: mpsc::Sender<Vec<u8>>,
+) where
     R: AsyncRead + Unpin,
     S: Service,
 {
-    let Client { peer, hello, place } = client;
+    let Client { peer, hello, place, session } = client;
+    let mut rate = Rate::new(limits.changes_per_minute, limits.changes_burst, Instant::now());
     let mut working = JoinSet::new();
     let mut subscription = JoinSet::new();
     loop {
@@ -211,8 +240,10 @@ where
                 Some(Frozen::BriefRequest) => Frozen::Brief(service.brief()),
                 Some(Frozen::Stop) => {
                     tracing::info!(event = "stop_requested", pid = peer.pid, "a client asked the agent to stop");
-                    service.stop(peer);
-                    Frozen::Stopping
+                    match service.stop(session) {
+                        Ok(()) => Frozen::Stopping,
+                        Err(error) => Frozen::Refused(format!("{}. {}", error.message, error.fix)),
+                    }
                 }
                 _ => return,
             };
@@ -233,10 +264,16 @@ where
         match message.request {
             Request::Subscribe => {
                 subscription.shutdown().await;
-                if respond(&outgoing, message.id, Ok(Reply::Done)).await.is_err() {
+                let (answer, updates) = match service.subscribe() {
+                    Ok(updates) => (Ok(Reply::Done), Some(updates)),
+                    Err(error) => (Err(error), None),
+                };
+                if respond(&outgoing, message.id, answer).await.is_err() {
                     return;
                 }
-                subscription.spawn(forward(service.subscribe(), outgoing.clone()));
+                if let Some(updates) = updates {
+                    subscription.spawn(forward(updates, outgoing.clone()));
+                }
             }
             Request::Unsubscribe => {
                 subscription.shutdown().await;
@@ -245,10 +282,20 @@ where
                 }
             }
             request => {
-                let (service, peer, outgoing) = (Arc::clone(service), peer.clone(), outgoing.clone());
-                let under_way = place.working();
+                if request.is_change()
+                    && let Err(wait) = rate.take(Instant::now())
+                {
+                    let error = too_many(limits, wait);
+                    service.refused(session, &request, &error);
+                    if respond(&outgoing, message.id, Err(error)).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                let (service, session, outgoing) = (Arc::clone(service), Arc::clone(session), outgoing.clone());
+                let (under_way, pid) = (place.working(), peer.pid);
                 working.spawn(async move {
-                    let answer = answer(&*service, &peer, request, limits.request).await;
+                    let answer = answer(&*service, &session, pid, request, limits.request).await;
                     // A client that has left needs no answer.
                     let _gone = respond(&outgoing, message.id, answer).await;
                     drop(under_way);
@@ -273,9 +320,25 @@ fn understand(frame: &[u8], hello: &Hello) -> Result<ClientMessage, String> {
     codec::decode_client(frame).map_err(|error| format!("{error}; it may come from another version: update both programs"))
 }
 
+fn too_many(limits: Limits, wait: Duration) -> ErrorReport {
+    let message = format!(
+        "a connection may ask for {} changes a minute, {} of them at once; the next one in {:.1} s",
+        limits.changes_per_minute,
+        limits.changes_burst,
+        wait.as_secs_f64()
+    );
+    ErrorReport::new(Code::TooManyRequests, message)
+}
+
 /// Exactly one answer, whatever the service does: also if it takes too long, or panics.
-async fn answer<S: Service>(service: &S, peer: &Peer, request: Request, limit: Duration) -> Result<Reply, ErrorReport> {
-    let mut work = pin!(service.request(peer, request));
+async fn answer<S: Service>(
+    service: &S,
+    session: &S::Session,
+    pid: Option<u32>,
+    request: Request,
+    limit: Duration,
+) -> Result<Reply, ErrorReport> {
+    let mut work = pin!(service.request(session, request));
     let caught = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
         Ok(polled) => polled.map(Some),
         Err(_panic) => Poll::Ready(None),
@@ -283,7 +346,7 @@ async fn answer<S: Service>(service: &S, peer: &Peer, request: Request, limit: D
     match timeout(limit, caught).await {
         Ok(Some(answer)) => answer,
         Ok(None) => {
-            tracing::error!(event = "ipc_request_panicked", pid = peer.pid, "a fault ended a request; the agent goes on");
+            tracing::error!(event = "ipc_request_panicked", pid, "a fault ended a request; the agent goes on");
             Err(ErrorReport::new(Code::Internal, "a fault of the agent ended the request"))
         }
         Err(_) => Err(ErrorReport::new(Code::PeerTimeout, format!("the agent had no answer within {} s", limit.as_secs()))),

@@ -1,4 +1,7 @@
 //! The conversation over a real socket: greeting, requests, answers, news, deadlines, and the end.
+//!
+//! `WAYBILL_LONG=1 cargo test -p waybill-ipc --test conversation` lets the request that takes long take 50 s, under the default deadlines;
+//! without it the same test takes 2 s under deadlines that are all shorter but the request's.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code, reason = "a fault of a test is told where it stands")]
 
@@ -262,6 +265,28 @@ async fn a_request_that_takes_too_long_is_answered_with_an_error() {
     until("nothing is worked on", || house.service.working.load(Ordering::SeqCst) == 0).await;
 }
 
+/// It outlives every other deadline of either side: greeting, frame, write, silence, ping.
+#[tokio::test]
+async fn a_request_that_takes_long_is_answered_before_its_own_deadline() {
+    let long = std::env::var_os("WAYBILL_LONG").is_some_and(|value| value == "1");
+    let (house, deadlines, takes) = if long {
+        (House::open(|_| {}), Deadlines::default(), Duration::from_secs(50))
+    } else {
+        let house = House::open(|ipc| {
+            (ipc.hello_timeout_secs, ipc.frame_timeout_secs, ipc.write_timeout_secs, ipc.idle_timeout_secs) = (1, 1, 1, 1);
+            assert_eq!(ipc.request_timeout_secs, 60);
+        });
+        let second = Duration::from_secs(1);
+        let deadlines = Deadlines { connect: second, write: second, ping: second / 4, ..Deadlines::default() };
+        (house, deadlines, 2 * second)
+    };
+    let client = Client::connect(&house.endpoint, ClientKind::Window, deadlines).await.unwrap();
+    let start = Instant::now();
+    let script = format!("after {}", takes.as_millis());
+    assert_eq!(told(client.request(house::script(&script)).await.unwrap()), script);
+    assert!(start.elapsed() >= takes, "{:?}", start.elapsed());
+}
+
 #[tokio::test]
 async fn a_request_that_panics_is_answered_and_hurts_nobody() {
     let house = House::open(|_| {});
@@ -330,6 +355,42 @@ async fn unsubscribing_stops_the_news_and_subscribing_again_begins_with_the_stat
         house.service.hub.publish(event(100));
         assert!(raw.lives().await, "nothing but the answer to the ping");
     }
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_refused_says_why_and_the_conversation_goes_on() {
+    let house = House::open(|_| {});
+    house.service.no_news.store(true, Ordering::SeqCst);
+    let mut raw = house.greeted(ClientKind::Window).await;
+    raw.ask(1, Request::Subscribe).await;
+    assert_eq!(raw.message().await.unwrap(), ServerMessage::Response { id: 1, result: Err(samples::error()) });
+    house.service.hub.publish(event(1));
+    assert!(raw.lives().await, "nothing but the answer to the ping");
+    house.service.no_news.store(false, Ordering::SeqCst);
+    raw.ask(2, Request::Subscribe).await;
+    assert_eq!(raw.message().await.unwrap(), ServerMessage::Response { id: 2, result: Ok(Reply::Done) });
+}
+
+#[tokio::test]
+async fn a_stop_that_is_not_allowed_is_refused_in_words_and_nothing_stops() {
+    let house = House::open(|_| {});
+    house.service.no_stop.store(true, Ordering::SeqCst);
+    let mut raw = house.greeted(ClientKind::Cli).await;
+    raw.send_frame(&Frozen::Stop.encode()).await;
+    let error = samples::error();
+    let words = format!("{}. {}", error.message, error.fix);
+    assert_eq!(Frozen::decode(&raw.frame().await.unwrap()), Some(Frozen::Refused(words.clone())));
+    assert!(raw.lives().await);
+    let client = house.client(ClientKind::Cli).await.unwrap();
+    let error = client.stop().await.unwrap_err();
+    assert!(matches!(&error, ClientError::Refused(why) if *why == words), "{error:?}");
+    assert!(error.to_string().contains(&words), "{error}");
+    // The conversation goes on, and a stop that is allowed stops.
+    assert_eq!(told(client.request(script("at once")).await.unwrap()), "at once");
+    assert!(timeout(Duration::ZERO, house.service.stopped.notified()).await.is_err(), "it was told to stop");
+    house.service.no_stop.store(false, Ordering::SeqCst);
+    client.stop().await.unwrap();
+    timeout(SOON, house.service.stopped.notified()).await.unwrap();
 }
 
 #[tokio::test]

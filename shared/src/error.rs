@@ -54,6 +54,8 @@ pub enum Exit {
     Refused = 9,
     /// Stopped, but not everything ended by itself in time; nothing is lost.
     Forced = 10,
+    /// Something looks wrong, or is not healthy: what was asked is answered, and the answer is bad.
+    Unwell = 11,
 }
 
 macro_rules! catalogue {
@@ -111,6 +113,18 @@ catalogue! {
     SecretMissing = "WB1004", Configuration, Configuration, 500, "Set the environment variable or the private file that the message names";
     /// Two sources match the same file
     SourcesOverlap = "WB1005", Configuration, Configuration, 409, "Narrow the patterns, or give the sources different folders";
+    /// The secret store does not answer
+    SecretUnavailable = "WB1006", Station, Timeout, 503, "Unlock the desktop's keyring, or set the secret again: it is then kept in a private file. It is tried again by itself";
+    /// A removed destination has reports that were not sent
+    DestinationHasUnsent = "WB1011", Configuration, Refused, 409, "Let them be sent first, or say what becomes of them: `--move-to DESTINATION` or `--discard`";
+    /// A value is set by the administrator or the environment
+    ConfigPinned = "WB1009", Configuration, Refused, 403, "Change it where the message says it is set";
+    /// A new configuration could not be applied
+    ConfigNotApplied = "WB1010", Configuration, Configuration, 500, "The configuration before is in use again. Mend what the message names, then try again";
+    /// The configuration was changed by somebody else in the meantime
+    ConfigStale = "WB1007", Configuration, Configuration, 409, "Read the configuration again, look at what differs, and make the change again; nothing was changed";
+    /// A configuration could not be saved
+    ConfigNotSaved = "WB1008", Station, Store, 507, "Check that the agent's user may write the file and its folder, and that the disk has space; then save again";
 
     /// A watch folder cannot be used
     FolderUnavailable = "WB2001", Station, Store, 503, "Bring the folder or its share back; it is tried again by itself";
@@ -161,6 +175,10 @@ catalogue! {
     DestinationFolderFailed = "WB5005", Destination, Store, 507, "Check the folder's disk and permissions; reports wait and are written by themselves";
     /// A stored report is damaged
     PayloadDamaged = "WB5006", Station, Store, 500, "The disk changed what was stored. Copy the source file from the done folder into the watch folder: it is taken as a new file";
+    /// A secure connection cannot be made
+    TlsFailed = "WB5007", Destination, Timeout, 503, "Check the server's certificate, tls.ca_file and this station's clock; reports wait and are sent by themselves";
+    /// The proxy refuses to pass anything on
+    ProxyRefused = "WB5008", Destination, Refused, 502, "Check proxy.url and proxy.user, and set the secret proxy.password; everything waits until then";
 
     /// No agent answers
     AgentNotRunning = "WB6001", Communication, NotRunning, 503, "Start it with `waybill-agent run`";
@@ -176,6 +194,20 @@ catalogue! {
     PeerCrowded = "WB6006", Communication, Refused, 429, "Close windows that are not needed";
     /// A request cannot be understood
     RequestInvalid = "WB6007", Communication, Usage, 400, "Update both programs to the same version";
+    /// Too many changes in a short time
+    TooManyRequests = "WB6008", Communication, Refused, 429, "Wait a moment and try again; the limits are ipc.changes_per_minute and ipc.changes_burst";
+    /// What was asked for is not there
+    NotFound = "WB6009", Communication, Usage, 404, "Use one of the names that the message lists";
+    /// A request needs a role that this session does not have
+    RoleMissing = "WB6010", Communication, Refused, 403, "Give the PIN: in the window with the padlock, on the command line with --pin-file or WAYBILL_PIN";
+    /// The PIN is wrong
+    PinWrong = "WB6011", Communication, Refused, 403, "Give the right PIN; after 5 wrong ones in a row there is a wait";
+    /// No PIN is accepted for now
+    PinLocked = "WB6012", Communication, Refused, 429, "Wait until the time that the message names, then give the right PIN";
+    /// The file of the PIN cannot be used
+    AccessStoreFailed = "WB6013", Station, Store, 500, "Mend the file that the message names, or delete it as the agent's user and set a new PIN";
+    /// A new PIN breaks the rules
+    PinInvalid = "WB6014", Communication, Usage, 400, "Choose a PIN of 4 to 64 characters";
 
     /// An agent of this instance runs already
     AlreadyRunning = "WB7001", Station, AlreadyRunning, 409, "Use the running one, stop it, or choose another --instance or --data-dir";

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::choice;
 use crate::text::file_name_component;
 
+/// Name of the files with pinned values.
+const MANAGED: &str = "managed.toml";
+
 choice! {
     /// Whom an agent belongs to.
     pub enum Scope {
@@ -41,6 +44,8 @@ pub struct Instance {
     pub data: PathBuf,
     /// True if `--data-dir` was given: the endpoint is then named by this folder.
     pub explicit_data: bool,
+    /// True if `--config` was given: the file is then expected to be there.
+    pub explicit_config: bool,
 }
 
 impl Instance {
@@ -70,13 +75,39 @@ impl Instance {
             (None, None, Scope::Machine) => machine_config_folder().join(&name).join("config.toml"),
             (None, None, Scope::User) => project()?.config_local_dir().join(&name).join("config.toml"),
         };
-        Ok(Self { name, scope, config, data, explicit_data: options.data_dir.is_some() })
+        let (explicit_data, explicit_config) = (options.data_dir.is_some(), options.config.is_some());
+        Ok(Self { name, scope, config, data, explicit_data, explicit_config })
     }
 
+    /// What the administrator has pinned for this instance, beside its configuration; need not exist.
+    #[must_use]
+    pub fn managed(&self) -> PathBuf {
+        self.config.with_file_name(MANAGED)
+    }
+    /// Accepted configurations of the past.
+    #[must_use]
+    pub fn backups(&self) -> PathBuf {
+        self.data.join("backups")
+    }
     /// The queue's database.
     #[must_use]
     pub fn queue_database(&self) -> PathBuf {
         self.data.join("queue.db")
+    }
+    /// The file of the engineer role's PIN.
+    #[must_use]
+    pub fn pin(&self) -> PathBuf {
+        self.secrets().join("access.pin")
+    }
+    /// Where bundles for fault finding go.
+    #[must_use]
+    pub fn diagnostics(&self) -> PathBuf {
+        self.data.join("diagnostics")
+    }
+    /// The history's database.
+    #[must_use]
+    pub fn history_database(&self) -> PathBuf {
+        self.data.join("history.db")
     }
     /// Large reports that wait.
     #[must_use]
@@ -103,6 +134,12 @@ impl Instance {
     pub fn lock(&self) -> PathBuf {
         self.data.join("agent.lock")
     }
+}
+
+/// What the administrator has pinned for every agent of the machine; need not exist.
+#[must_use]
+pub fn managed_file() -> PathBuf {
+    machine_config_folder().join(MANAGED)
 }
 
 /// The folder of the locks by which agents of this machine, whoever runs them, claim their watch folders.
@@ -153,6 +190,18 @@ mod tests {
         assert_eq!(instance.config, folder.path().join("config.toml"));
         assert!(instance.queue_database().starts_with(folder.path()));
         assert_eq!(instance.scope, Scope::User);
+        assert_eq!(instance.managed(), folder.path().join("managed.toml"));
+        assert!(!instance.explicit_config);
+    }
+
+    #[test]
+    fn a_given_configuration_is_known_as_given_and_what_is_pinned_lies_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = InstanceOptions { config: Some(folder.path().join("st.toml")), ..InstanceOptions::default() };
+        let instance = Instance::locate(&options).unwrap();
+        assert!(instance.explicit_config && !instance.explicit_data);
+        assert_eq!(instance.managed(), folder.path().join("managed.toml"));
+        assert_ne!(instance.managed(), managed_file());
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Texts that must never be seen: tokens and passwords.
 
+mod redact;
+
 use std::fmt;
+
+pub use redact::redacted;
 
 /// A secret. It shows itself neither in `Debug` nor in `Display`, and cannot be serialised.
 #[derive(Clone, PartialEq, Eq)]

@@ -139,26 +139,11 @@ impl fmt::Display for Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use waybill_ipc::protocol::{
-        AgentInfo, AgentState, Connection, DestinationStatus, QueueStatus, Snapshot, SourceState, SourceStatus,
-    };
+    use waybill_ipc::protocol::{Connection, DestinationStatus, Snapshot, SourceState, SourceStatus};
 
     #[test]
     fn the_books_of_a_real_snapshot() {
         let snapshot = Snapshot {
-            agent: AgentInfo {
-                state: AgentState::Running,
-                version: String::new(),
-                pid: 1,
-                instance: String::new(),
-                started_at_ms: 0,
-                station: String::new(),
-                location: String::new(),
-                purpose: String::new(),
-                config: String::new(),
-                data: String::new(),
-            },
-            queue: QueueStatus::default(),
             sources: vec![SourceStatus {
                 name: "ict".into(),
                 folder: String::new(),
@@ -185,7 +170,7 @@ mod tests {
                 evicted: 600_000,
                 last_sent_ms: None,
             }],
-            recent: std::collections::VecDeque::new(),
+            ..Snapshot::default()
         };
         let counts = conservation(&serde_json::to_value(&snapshot).unwrap());
         assert_eq!(counts.destination("main").issued(), snapshot.destinations[0].issued());

@@ -1,9 +1,11 @@
 //! What the black-box tests stand on: a real server, a station in a folder of its own, and the agent as a real process.
 //!
 //! - [`server`]: a WATS-compatible receiver whose answers a test chooses while it runs
+//! - [`between`]: what stands between station and server: a forward proxy, TLS with an authority of its own
 //! - [`station`]: a configuration, watch folders, and writers that imitate equipment; [`sample`]: reports of real shape
 //! - [`agent`]: the agent's process and its command line, never without a deadline
 //! - [`ipc`]: a conversation with the agent, and raw bytes for abuse
+//! - [`stranger`]: another user of the OS, before the agent's door and in its place
 //! - [`mod@conservation`]: the books of a status, for the one law that nothing is lost
 //! - [`wait`]: conditions with a bound
 //!
@@ -20,12 +22,14 @@
 )]
 
 pub mod agent;
+pub mod between;
 pub mod conservation;
 pub mod ipc;
 mod process;
 pub mod sample;
 pub mod server;
 pub mod station;
+pub mod stranger;
 pub mod wait;
 
 #[cfg(unix)]
@@ -38,8 +42,9 @@ mod windows;
 use windows as platform;
 
 pub use agent::{Agent, cli, cli_with};
+pub use between::{Authority, ForwardProxy, TlsFront};
 pub use conservation::{Counts, conservation};
-pub use ipc::{ipc_client, raw_stream};
+pub use ipc::{Ipc, ipc_client, raw_stream};
 pub use sample::{sample_id, sample_report, sample_value};
 pub use server::{Behaviour, Receiver};
 pub use station::Station;

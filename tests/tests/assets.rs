@@ -34,7 +34,8 @@ fn the_sample_station_is_valid_and_only_its_broken_file_is_broken() {
     for file in std::fs::read_dir(station.join("files/ict")).unwrap() {
         let path = file.unwrap().path();
         let mut report = wsjf::read_one(&std::fs::read(&path).unwrap()).unwrap();
-        report.fill_station(&config.station.name, &config.station.location, &config.station.purpose);
+        let station = config.identity(&[]);
+        report.fill_station(&station.name, &station.location, &station.purpose);
         let faults: Vec<String> = validate::validate(&report).into_iter().map(|fault| fault.path).collect();
         if path.file_name().unwrap().to_string_lossy().starts_with("broken") {
             assert_eq!(faults, ["sn", "root.steps[1].numericMeas[0].highLimit"]);

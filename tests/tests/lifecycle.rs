@@ -330,15 +330,19 @@ fn the_status_for_scripts_has_every_documented_key_and_stays_the_same_while_noth
         }
     };
     has(&status, &["agent", "queue", "sources", "destinations", "recent"]);
-    let agent_keys = ["state", "version", "pid", "instance", "started_at_ms", "station", "location", "purpose", "config", "data"];
+    let agent_keys = ["state", "version", "pid", "instance", "started_at_ms", "identity", "config", "config_problem", "data"];
     has(&status["agent"], &agent_keys);
+    has(&status["agent"]["identity"], &["station", "name_source", "location", "purpose", "revision", "configured"]);
     has(&status["queue"], &["waiting", "max_entries", "full"]);
     has(&status["sources"][0], &["name", "folder", "converter", "state", "error", "waiting", "queued", "errors", "reports"]);
     let counters = ["pending", "sending", "sent", "failed", "discarded", "evicted"];
     has(&status["destinations"][0], &counters);
     has(&status["destinations"][0], &["name", "kind", "address", "state", "error", "next_try_ms", "last_sent_ms"]);
     has(&status["recent"][0], &["at_ms", "kind", "place", "subject", "correlation_id", "error"]);
-    assert_eq!((&status["agent"]["station"], &status["agent"]["location"]), (&"ST-07".into(), &"Line 1".into()));
+    assert_eq!(
+        (&status["agent"]["identity"]["station"], &status["agent"]["identity"]["location"]),
+        (&"ST-07".into(), &"Line 1".into())
+    );
     assert_eq!((&status["agent"]["state"], &status["agent"]["pid"]), (&"running".into(), &agent.pid().into()));
     assert_eq!((&status["sources"][0]["state"], &status["sources"][0]["errors"]), (&"watching".into(), &1.into()));
     assert_eq!((&status["destinations"][0]["state"], &status["destinations"][0]["kind"]), (&"online".into(), &"wats".into()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use waybill_ipc::protocol::{AgentState, Event};
 
 use super::Agent;
-use crate::intake::{Source, Told};
+use super::works::Works;
 use crate::queue::{Command, QueueError};
 use crate::shutdown::{self, StopAsked, Stopped};
 
@@ -13,61 +13,32 @@ use crate::shutdown::{self, StopAsked, Stopped};
 const CLOSE: Duration = Duration::from_secs(20);
 /// Longest time for clients to be let go.
 const CLOSE_IPC: Duration = Duration::from_secs(2);
+/// Longest time for the history to be written.
+const CLOSE_HISTORY: Duration = Duration::from_secs(5);
 
 impl Agent {
     pub(super) async fn close(mut self, asked: StopAsked) -> Stopped {
         self.hub.publish(Event::Agent { state: AgentState::Stopping });
+        let limits = self.live.load().effective.config.shutdown.clone();
+        self.chores.shutdown().await;
+        // A change of the configuration that has begun is brought to its end: it has deadlines of its own.
+        let mut works = self.keeper.end().await;
 
         // 1 drain
-        self.drain.cancel();
-        self.chores.shutdown().await;
-        if let Some(pool) = &self.pool {
-            pool.stop_accepting();
-        }
-        self.sources.iter().for_each(|source| source.tell(Told::Drain));
-        let drain = Duration::from_secs(self.config.shutdown.drain_secs);
-        let (sources, dispatchers) = (&self.sources, &mut self.dispatchers);
-        let drained = shutdown::until(drain, Some(asked), || {
-            while dispatchers.try_join_next().is_some() {}
-            dispatchers.is_empty() && sources.iter().all(Source::is_finished)
-        })
-        .await;
+        works.drain();
+        let drained = shutdown::until(Duration::from_secs(limits.drain_secs), Some(asked), || works.is_quiet()).await;
 
         // 2 cancel
-        let mut stragglers = Vec::new();
         if !drained {
             tracing::warn!(event = "stop_cancels", "what is still under way is cancelled; it is done at the next start");
-            self.cancel.cancel();
-            self.sources.iter().for_each(|source| source.tell(Told::Cancel));
-            let cancel = Duration::from_secs(self.config.shutdown.cancel_secs);
-            let (sources, dispatchers) = (&self.sources, &mut self.dispatchers);
-            shutdown::until(cancel, None, || {
-                while dispatchers.try_join_next().is_some() {}
-                dispatchers.is_empty() && sources.iter().all(Source::is_finished)
-            })
-            .await;
-            stragglers.extend(self.sources.iter().filter(|s| !s.is_finished()).map(|s| format!("source {}", s.name())));
-            if !self.dispatchers.is_empty() {
-                stragglers.push("a destination".to_owned());
-                self.dispatchers.abort_all();
-            }
+            works.cancel();
+            shutdown::until(Duration::from_secs(limits.cancel_secs), None, || works.is_quiet()).await;
         }
-        for source in self.sources.drain(..) {
-            if source.is_finished() {
-                source.join();
-            }
-        }
-        if let Some(pool) = self.pool.take() {
-            if pool.active_count() == 0 && stragglers.is_empty() {
-                pool.join();
-            } else if pool.active_count() > 0 {
-                stragglers.push(format!("conversions still running: {}", pool.active_count()));
-            }
-        }
+        let mut stragglers = works.give_up();
 
         // 3 verify
         let unsent = self.hub.with_snapshot(|snapshot| snapshot.queue.waiting);
-        if let Err(error) = self.close_queue().await {
+        if let Err(error) = close_queue(&works).await {
             tracing::error!(event = "queue_close_failed", %error, "the queue is put right at the next start");
             stragglers.push("the queue".to_owned());
         }
@@ -77,11 +48,15 @@ impl Agent {
         tracing::info!(event = "agent_stopped", unsent, "stopped");
         self.close_ipc.cancel();
         let _closed_by_exit = tokio::time::timeout(CLOSE_IPC, async { while self.servers.join_next().await.is_some() {} }).await;
+        self.health.stop().await;
+        if let Err(error) = self.history.close(CLOSE_HISTORY).await {
+            tracing::warn!(event = "history_close_failed", reason = error.message, "its last entries may be missing");
+        }
         Stopped { stragglers, unsent }
     }
+}
 
-    async fn close_queue(&self) -> Result<(), QueueError> {
-        let closing = self.queue.writer.ask(|ack| Command::Close { ack });
-        tokio::time::timeout(CLOSE, closing).await.unwrap_or(Err(QueueError::Write("closing took too long".to_owned())))
-    }
+async fn close_queue(works: &Works) -> Result<(), QueueError> {
+    let closing = works.queue.writer.ask(|ack| Command::Close { ack });
+    tokio::time::timeout(CLOSE, closing).await.unwrap_or(Err(QueueError::Write("closing took too long".to_owned())))
 }

@@ -1,71 +1,109 @@
 //! The composition root: opens everything in order, runs until it is asked to stop, closes everything in order.
+//!
+//! [`works`] is what runs and can be changed; [`keeper`] owns it while the agent runs, and is the only one that changes it; [`close`] ends it
+//! in three phases. Everybody else reads the configuration from [`Live`]: old or new, never a mixture.
 
+mod checks;
+mod chores;
 mod close;
+pub mod keeper;
 mod snapshot;
 mod sources;
 #[cfg(test)]
 pub(crate) mod tests;
+mod works;
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock, PoisonError};
 
-use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Notify;
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::Endpoint;
-use waybill_ipc::protocol::{AgentState, Event};
+use waybill_ipc::protocol::{AgentState, Event, Role};
 use waybill_ipc::transport::Listener;
-use waybill_shared::config::{self, Config};
+use waybill_shared::config::{Config, DefaultRole, Effective, Identity};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::fs::lock::{Lock, LockError};
 use waybill_shared::fs::{atomic, is_network_folder, private};
 use waybill_shared::paths::Instance;
 use waybill_shared::text;
 
-use crate::convert::pool::Pool;
+use crate::access::{self, Gate};
+use crate::config::{self, Loaded};
 use crate::convert::registry::Registry;
-use crate::intake::Source;
+use crate::desk::Desk;
+use crate::health;
+use crate::health::checks::tasks::TaskStatus;
+use crate::history::History;
 use crate::log::LogGuard;
-use crate::queue::{self, Command, OnCommit, Opened, Places, Writer};
+use crate::queue::{self, OnCommit, Opened, Places};
+use crate::secrets;
+use crate::serve;
 use crate::serve::hub::Hub;
 use crate::serve::ipc::Service;
 use crate::shutdown::{StopAsked, StopRequests, Stopped};
-use crate::upload::{destination, dispatcher};
+use checks::{Checks, Looked, TaskList};
+use keeper::{Follow, Keeper, Tools};
+use works::{Plan, Wakes, Works};
 
-/// How often what was kept long enough is looked for.
-const PURGE_EVERY: Duration = Duration::from_secs(10);
+/// The configuration in use, for everybody to read.
+pub type Live = Arc<ArcSwap<Active>>;
 
-/// Reads and checks the configuration of an instance.
+/// A configuration in use.
+#[derive(Debug, Clone)]
+pub struct Active {
+    /// Its values, and who sets them.
+    pub effective: Effective,
+    /// What stands in the file.
+    pub text: String,
+    /// Which version of the file it is.
+    pub revision: String,
+    /// Who the station is by it.
+    pub identity: Identity,
+    /// What is wrong with the file that lies there, if another one is in use.
+    pub problem: Option<ErrorReport>,
+    /// False while nobody has set this agent up.
+    pub configured: bool,
+}
+
+impl Active {
+    fn plan(&self, secrets: u64) -> Plan {
+        Plan { config: self.effective.config.clone(), identity: self.identity.clone(), secrets }
+    }
+}
+
+/// Reads and checks the configuration of an instance; nothing is written.
 ///
 /// # Errors
 /// The file cannot be read, or all of its faults.
-pub fn load_config(instance: &Instance) -> Result<Config, ErrorReport> {
-    let place = text::path(&instance.config);
-    let content = std::fs::read_to_string(&instance.config).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => ErrorReport::new(Code::ConfigMissing, format!("there is no {place}"))
-            .with_fix(format!("Write {place} (the README has one in ten lines), or try `waybill-agent demo`")),
-        _ => ErrorReport::new(Code::ConfigUnreadable, format!("{place} cannot be read: {error}")),
-    })?;
+pub fn look_at_config(instance: &Instance) -> Result<Active, ErrorReport> {
     let registry = Registry::built_in();
-    config::parse_with(&content, |config| registry.faults(config)).map_err(|error| error.report(&place))
+    config::look(instance, &|config| registry.faults(config)).map(Active::from)
+}
+
+impl From<Loaded> for Active {
+    fn from(loaded: Loaded) -> Self {
+        let identity = loaded.effective.config.identity(&loaded.layers.environment);
+        let Loaded { effective, text, revision, problem, configured, .. } = loaded;
+        Self { effective, text, revision, identity, problem, configured }
+    }
 }
 
 /// A running agent.
 pub struct Agent {
-    config: Config,
+    live: Live,
     hub: Hub,
-    sources: Vec<Source>,
-    pool: Option<Pool>,
-    queue: Opened,
-    dispatchers: JoinSet<()>,
+    keeper: Keeper,
+    history: History,
+    health: Arc<health::Registry>,
     servers: JoinSet<()>,
     chores: JoinSet<()>,
-    drain: CancellationToken,
-    cancel: CancellationToken,
     close_ipc: CancellationToken,
-    _log: LogGuard,
+    _log: Arc<LogGuard>,
     // Last: the next agent may come in only when everything else is closed.
     _lock: Lock,
 }
@@ -85,57 +123,102 @@ pub async fn run(instance: Instance, stop: StopRequests, asked: StopAsked, ready
 
 impl Agent {
     fn open(instance: &Instance, stop: StopRequests) -> Result<Self, ErrorReport> {
-        let config = load_config(instance)?;
+        // A configuration that cannot be used leaves everything as it was.
+        look_at_config(instance)?;
         let lock = take_instance(instance)?;
+        let registry = Registry::built_in();
+        let active = Active::from(config::load(instance, &|config| registry.faults(config))?);
+        let config = active.effective.config.clone();
         let log = crate::log::start(&instance.logs(), &config.log).map_err(|error| folder_error(&instance.logs(), &error))?;
         tracing::info!(event = "agent_starting", version = env!("CARGO_PKG_VERSION"), instance = instance.name, data = %instance.data.display(), config = %instance.config.display(), "starting");
+        tell_of_config(&active);
         // Only fails if a provider is there already, which is as good.
         let _provided = rustls::crypto::ring::default_provider().install_default();
+        let history = History::open(&instance.history_database())?;
+        let secrets = secrets::Store::open(instance, secrets::Place::of(instance, false))?;
 
         let late_hub: Arc<OnceLock<Hub>> = Arc::default();
-        let wakes: Vec<(String, Arc<Notify>)> = config.destination.iter().map(|d| (d.name.clone(), Arc::default())).collect();
-        let queue = open_queue(instance, &config, on_commit(Arc::clone(&late_hub), &wakes))?;
-        let hub = late_hub.get_or_init(|| Hub::new(snapshot::initial(instance, &config, &queue))).clone();
-        let publish = publisher(&hub);
-
-        let (drain, cancel, close_ipc) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let wakes = Wakes::default();
+        let queue = open_queue(instance, &config, on_commit(Arc::clone(&late_hub), Arc::clone(&wakes)))?;
         let base = atomic::folder_of(&instance.config);
-        let mut dispatchers = JoinSet::new();
-        for (settings, (name, wake)) in config.destination.iter().zip(wakes) {
-            dispatchers.spawn(dispatcher::run(dispatcher::Setup {
-                destination: destination::build(settings, &config.upload, &base, &instance.secrets())?,
-                name,
-                reader: queue.reader.clone(),
-                writer: queue.writer.clone(),
-                upload: config.upload.clone(),
-                wake,
-                publish: Arc::clone(&publish),
-                drain: drain.clone(),
-                cancel: cancel.clone(),
-            }));
-        }
-        if config.destination.is_empty() {
-            tracing::error!(
-                event = "no_destination",
-                "no destination is configured: reports are queued and wait until there is one"
-            );
-        }
+        let hub = late_hub.get_or_init(|| Hub::new(snapshot::initial(instance, &active, &base, &queue))).clone();
+        let (reader, writer) = (queue.reader.clone(), queue.writer.clone());
+        let mut works =
+            Works::new(instance, base.clone(), secrets.clone(), queue, wakes, publisher(&hub), config.convert.worker_count())?;
+        works.start(&active.plan(0))?;
+        let live: Live = Arc::new(ArcSwap::from_pointee(active));
 
-        let pool = Pool::start(config.convert.workers, queue.writer.clone(), Arc::clone(&queue.backlog), instance.spool())
-            .map_err(|error| ErrorReport::new(Code::Internal, format!("no threads for the converters: {error}")))?;
-        let sources =
-            sources::Common { config: &config, base: &base, pool: &pool, queue: &queue, publish: &publish }.start_all()?;
+        let gate = Arc::new(Gate::open(instance.pin(), access(&config)));
+        let (limits, limits_now) = watch::channel((&config.ipc).into());
+        let stop_checks = CancellationToken::new();
+        let health = Arc::new(health::Registry::new(Handle::current(), health::Clock::system(), stop_checks));
+        let alive = Arc::new(ArcSwap::from_pointee(works.alive()));
+        let checks = Checks::new(
+            Arc::clone(&health),
+            Looked {
+                base: &base,
+                data: &instance.data,
+                live: &live,
+                hub: &hub,
+                reader: reader.clone(),
+                writer: writer.clone(),
+                tests: Arc::clone(&works.tests),
+                tasks: tasks(Arc::clone(&alive)),
+            },
+        );
+        checks.follow(&config)?;
+        let log = Arc::new(log);
+        let follow: Follow = {
+            let (gate, log) = (Arc::clone(&gate), Arc::clone(&log));
+            Box::new(move |config| {
+                gate.apply(access(config));
+                log.set_level(config.log.level);
+                // Nobody listens any more only while the agent stops.
+                let _stopping = limits.send((&config.ipc).into());
+                if let Err(error) = checks.follow(config) {
+                    tracing::error!(
+                        event = "checks_not_registered",
+                        reason = error.message,
+                        "the health checks are those of before"
+                    );
+                }
+            })
+        };
+        let tools = Tools {
+            instance: instance.clone(),
+            live: Arc::clone(&live),
+            hub: hub.clone(),
+            history: history.clone(),
+            desk: Desk::open("config")?,
+            follow,
+            heartbeat: health.heartbeat(),
+            alive,
+        };
+        let (keeper, changes) = Keeper::start(works, tools);
 
         let endpoint = Endpoint::of(instance);
         let listener = Listener::bind(&endpoint).map_err(|error| {
             ErrorReport::new(Code::DataFolderUnavailable, format!("nobody can connect at {}: {error}", endpoint.name()))
         })?;
-        let service = Arc::new(Service { hub: hub.clone(), reader: queue.reader.clone(), stop });
+        let service = Arc::new(Service::new(serve::ipc::Parts {
+            instance: instance.clone(),
+            hub: hub.clone(),
+            reader,
+            live: Arc::clone(&live),
+            changes,
+            gate,
+            secrets,
+            history: history.clone(),
+            health: Arc::clone(&health),
+            stop,
+        })?);
         let mut servers = JoinSet::new();
-        servers.spawn(waybill_ipc::server::serve(listener, service, (&config.ipc).into(), close_ipc.clone()));
+        let close_ipc = CancellationToken::new();
+        servers.spawn(waybill_ipc::server::serve(listener, service, limits_now, close_ipc.clone()));
 
-        let mut chores = JoinSet::new();
-        chores.spawn(purge(queue.writer.clone(), config.queue.keep_sent_days));
+        let mut chores: JoinSet<()> = JoinSet::new();
+        chores.spawn(chores::purge_queue(writer, Arc::clone(&live)));
+        chores.spawn(chores::purge_folders(Arc::clone(&live), base, Desk::open("retention")?));
         tracing::info!(
             event = "agent_ready",
             endpoint = endpoint.name(),
@@ -143,22 +226,37 @@ impl Agent {
             destinations = config.destination.len(),
             "at work"
         );
-        Ok(Self {
-            config,
-            hub,
-            sources,
-            pool: Some(pool),
-            queue,
-            dispatchers,
-            servers,
-            chores,
-            drain,
-            cancel,
-            close_ipc,
-            _log: log,
-            _lock: lock,
-        })
+        Ok(Self { live, hub, keeper, history, health, servers, chores, close_ipc, _log: log, _lock: lock })
     }
+}
+
+/// What a person should know of the configuration before anything else.
+fn tell_of_config(active: &Active) {
+    if let Some(problem) = &active.problem {
+        tracing::error!(event = "config_not_used", code = %problem.code, reason = problem.message, "another configuration is in use");
+    }
+    if active.effective.config.destination.iter().all(|destination| !destination.enabled) {
+        tracing::error!(event = "no_destination", "no destination is configured: reports are queued and wait until there is one");
+    }
+}
+
+/// What the gate goes by.
+pub fn access(config: &Config) -> access::Settings {
+    let role = |role: DefaultRole| match role {
+        DefaultRole::Viewer => Role::Viewer,
+        DefaultRole::Operator => Role::Operator,
+    };
+    let access = &config.access;
+    access::Settings { without_pin: role(access.without_pin), pin_minutes: access.pin_minutes, group: role(access.group) }
+}
+
+/// The agent's tasks, for the health check.
+fn tasks(alive: Arc<ArcSwap<Vec<(String, bool)>>>) -> TaskList {
+    Arc::new(move || {
+        let task = |(name, alive): &(String, bool)| TaskStatus { name: name.clone(), alive: *alive, last_progress_ms: None };
+        let keeper = TaskStatus { name: "configuration".to_owned(), alive: true, last_progress_ms: None };
+        alive.load().iter().map(task).chain([keeper]).collect()
+    })
 }
 
 fn folder_error(folder: &Path, error: &dyn std::fmt::Display) -> ErrorReport {
@@ -191,15 +289,14 @@ fn open_queue(instance: &Instance, config: &Config, on_commit: OnCommit) -> Resu
 }
 
 /// What became durable is published, and whoever has something to send is woken.
-fn on_commit(hub: Arc<OnceLock<Hub>>, wakes: &[(String, Arc<Notify>)]) -> OnCommit {
-    let wakes: Vec<Arc<Notify>> = wakes.iter().map(|(_, wake)| Arc::clone(wake)).collect();
+fn on_commit(hub: Arc<OnceLock<Hub>>, wakes: Wakes) -> OnCommit {
     Box::new(move |events| {
-        let queued = events.iter().any(|event| matches!(event, Event::FileQueued { .. }));
+        let queued = events.iter().any(|event| matches!(event, Event::FileQueued { .. } | Event::LetGo { .. }));
         if let Some(hub) = hub.get() {
             hub.publish_all(events);
         }
         if queued {
-            wakes.iter().for_each(|wake| wake.notify_one());
+            wakes.read().unwrap_or_else(PoisonError::into_inner).values().for_each(|wake| wake.notify_one());
         }
     })
 }
@@ -207,15 +304,4 @@ fn on_commit(hub: Arc<OnceLock<Hub>>, wakes: &[(String, Arc<Notify>)]) -> OnComm
 fn publisher(hub: &Hub) -> Arc<dyn Fn(Event) + Send + Sync> {
     let hub = hub.clone();
     Arc::new(move |event| hub.publish(event))
-}
-
-async fn purge(writer: Writer, keep_days: u64) {
-    let keep = SignedDuration::from_hours(i64::try_from(keep_days).unwrap_or(3650) * 24);
-    loop {
-        tokio::time::sleep(PURGE_EVERY).await;
-        let Ok(before) = Timestamp::now().checked_sub(keep) else { continue };
-        if writer.send(Command::Purge { before }).await.is_err() {
-            return;
-        }
-    }
 }

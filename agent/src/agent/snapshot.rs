@@ -1,52 +1,103 @@
-//! Where everything stands when the agent starts.
+//! Where everything stands when the agent starts, and what a configuration means for those who look on.
 
 use std::collections::VecDeque;
+use std::path::Path;
 
 use jiff::Timestamp;
 use waybill_ipc::protocol::{
-    AgentInfo, AgentState, Connection, DestinationStatus, QueueStatus, Snapshot, SourceState, SourceStatus,
+    AgentInfo, AgentState, Configured, Connection, DestinationHead, DestinationStatus, Former, Identity, QueueStatus, Snapshot,
+    SourceHead, SourceStatus,
 };
-use waybill_shared::config::{Config, Destination, DestinationKind};
-use waybill_shared::fs::atomic;
+use waybill_shared::config::{Destination, DestinationKind};
 use waybill_shared::paths::Instance;
 use waybill_shared::text;
 
+use super::Active;
 use crate::queue::{Counts, Opened};
 
-pub(super) fn initial(instance: &Instance, config: &Config, queue: &Opened) -> Snapshot {
-    let base = atomic::folder_of(&instance.config);
-    let source = |source: &waybill_shared::config::Source| {
-        let counts = queue.sources.get(&source.name).copied().unwrap_or_default();
-        SourceStatus {
-            name: source.name.clone(),
-            folder: text::path(&base.join(&source.folder)),
-            converter: source.converter.clone(),
-            state: SourceState::Starting,
-            error: None,
-            waiting: 0,
-            queued: counts.queued,
-            errors: counts.errors,
-            reports: counts.reports,
-        }
-    };
-    let counts = |name: &str| queue.deliveries.get(name).copied().unwrap_or_default();
-    let address = |destination: &Destination| match destination.kind {
+/// What a configuration means for those who look on.
+pub(super) fn configured(active: &Active, base: &Path) -> Configured {
+    let config = &active.effective.config;
+    Configured {
+        identity: identity(active),
+        max_entries: config.queue.max_entries,
+        sources: config.source.iter().map(|source| source_head(source, base)).collect(),
+        destinations: config.destination.iter().map(|destination| destination_head(destination, base)).collect(),
+    }
+}
+
+fn identity(active: &Active) -> Identity {
+    let window = &active.effective.config.window;
+    Identity {
+        station: active.identity.name.clone(),
+        name_source: active.identity.name_source.clone(),
+        location: active.identity.location.clone(),
+        purpose: active.identity.purpose.clone(),
+        revision: active.revision.clone(),
+        configured: active.configured,
+        window_theme: window.theme.as_str().to_owned(),
+        window_zoom: window.zoom_percent,
+    }
+}
+
+fn source_head(source: &waybill_shared::config::Source, base: &Path) -> SourceHead {
+    SourceHead {
+        name: source.name.clone(),
+        folder: text::path(&base.join(&source.folder)),
+        converter: source.converter.clone(),
+        enabled: source.enabled,
+    }
+}
+
+fn destination_head(destination: &Destination, base: &Path) -> DestinationHead {
+    let address = match destination.kind {
         DestinationKind::Folder => destination.folder.as_ref().map(|folder| text::path(&base.join(folder))),
         DestinationKind::Wats => destination.url.clone(),
     };
-    let mut destinations: Vec<DestinationStatus> = config
-        .destination
+    DestinationHead {
+        name: destination.name.clone(),
+        kind: destination.kind.as_str().to_owned(),
+        address: address.unwrap_or_default(),
+        enabled: destination.enabled,
+    }
+}
+
+pub(super) fn initial(instance: &Instance, active: &Active, base: &Path, queue: &Opened) -> Snapshot {
+    let Configured { identity, max_entries, sources, destinations } = configured(active, base);
+    let known = |name: &str| sources.iter().any(|source| source.name.eq_ignore_ascii_case(name));
+    let counted = |mut status: SourceStatus| {
+        let counts = queue.sources.get(&status.name).copied().unwrap_or_default();
+        (status.queued, status.errors, status.reports) = (counts.queued, counts.errors, counts.reports);
+        status
+    };
+    let former_source = |name: &String| {
+        let head = SourceHead { name: name.clone(), folder: String::new(), converter: String::new(), enabled: false };
+        counted(SourceStatus::of(&head, None))
+    };
+    let former_sources = queue.sources.keys().filter(|name| !known(name)).map(former_source).collect();
+    let counts = |name: &str| {
+        let of_any_case = queue.deliveries.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        of_any_case.map(|(_, counts)| *counts).unwrap_or_default()
+    };
+    let delivered = |head: &DestinationHead| with(DestinationStatus::of(head, None), counts(&head.name));
+    let mut shown: Vec<DestinationStatus> = destinations.iter().map(delivered).collect();
+    let mut former = Former { sources: former_sources, destinations: Vec::new() };
+    let mut removed: Vec<_> = queue
+        .deliveries
         .iter()
-        .map(|d| status(&d.name, d.kind.as_str(), address(d).unwrap_or_default(), Connection::Idle, counts(&d.name)))
+        .filter(|(name, counts)| {
+            **counts != Counts::default() && !destinations.iter().any(|head| head.name.eq_ignore_ascii_case(name))
+        })
         .collect();
-    let configured = |name: &str| config.destination.iter().any(|d| d.name.eq_ignore_ascii_case(name));
-    let mut removed: Vec<_> =
-        queue.deliveries.iter().filter(|(name, counts)| !configured(name) && **counts != Counts::default()).collect();
     removed.sort_by_key(|(name, _)| name.as_str());
-    destinations.extend(removed.into_iter().map(|(name, counts)| status(name, "", String::new(), Connection::Removed, *counts)));
-    let mut totals =
-        QueueStatus { max_entries: config.queue.max_entries, full: queue.gate.is_closed(), ..QueueStatus::default() };
-    totals.count(&destinations);
+    for (name, counts) in removed {
+        let head = DestinationHead { name: name.clone(), kind: String::new(), address: String::new(), enabled: true };
+        let gone = DestinationStatus { state: Connection::Removed, ..with(DestinationStatus::of(&head, None), *counts) };
+        let list = if counts.pending + counts.failed > 0 { &mut shown } else { &mut former.destinations };
+        list.push(gone);
+    }
+    let mut totals = QueueStatus { max_entries, full: queue.gate.is_closed(), ..QueueStatus::default() };
+    totals.count(&shown);
     Snapshot {
         agent: AgentInfo {
             state: AgentState::Starting,
@@ -54,33 +105,26 @@ pub(super) fn initial(instance: &Instance, config: &Config, queue: &Opened) -> S
             pid: std::process::id(),
             instance: instance.name.clone(),
             started_at_ms: Timestamp::now().as_millisecond(),
-            station: config.station.name.clone(),
-            location: config.station.location.clone(),
-            purpose: config.station.purpose.clone(),
+            identity,
             config: text::path(&instance.config),
+            config_problem: active.problem.clone(),
             data: text::path(&instance.data),
         },
         queue: totals,
-        sources: config.source.iter().map(source).collect(),
-        destinations,
+        sources: sources.iter().map(|head| counted(SourceStatus::of(head, None))).collect(),
+        destinations: shown,
         recent: VecDeque::new(),
+        former,
     }
 }
 
-fn status(name: &str, kind: &str, address: String, state: Connection, counts: Counts) -> DestinationStatus {
+fn with(status: DestinationStatus, counts: Counts) -> DestinationStatus {
     DestinationStatus {
-        name: name.to_owned(),
-        kind: kind.to_owned(),
-        address,
-        state,
-        error: None,
-        next_try_ms: None,
         pending: counts.pending,
-        sending: 0,
         sent: counts.sent,
         failed: counts.failed,
         discarded: counts.discarded,
         evicted: counts.evicted,
-        last_sent_ms: None,
+        ..status
     }
 }

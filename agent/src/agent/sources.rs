@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use waybill_ipc::protocol::Event;
-use waybill_shared::config::{self, Config};
+use waybill_shared::config;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::fs::is_network_folder;
 
+use super::works::SourcePlan;
 use crate::convert::pool::{Pool, SourceContext};
 use crate::convert::registry::Registry;
 use crate::intake::rescan::Patterns;
@@ -23,26 +25,25 @@ const RESCAN_NETWORK: Duration = Duration::from_secs(5);
 
 /// What all sources of an agent share.
 pub(super) struct Common<'a> {
-    pub(super) config: &'a Config,
     /// Where relative paths begin.
     pub(super) base: &'a Path,
+    pub(super) registry: &'a Registry,
+    pub(super) claims: &'a Arc<Claims>,
+    pub(super) neighbours: &'a Arc<ArcSwap<Vec<Neighbour>>>,
     pub(super) pool: &'a Pool,
     pub(super) queue: &'a Opened,
     pub(super) publish: &'a Arc<dyn Fn(Event) + Send + Sync>,
 }
 
 impl Common<'_> {
-    /// Starts all sources of the configuration.
+    /// Starts a source.
     ///
     /// # Errors
     /// What cannot be used.
-    pub(super) fn start_all(&self) -> Result<Vec<Source>, ErrorReport> {
-        let (registry, claims) = (Registry::built_in(), Arc::default());
-        self.config.source.iter().map(|source| self.start(source, &registry, &claims)).collect()
-    }
-
-    fn start(&self, source: &config::Source, registry: &Registry, claims: &Arc<Claims>) -> Result<Source, ErrorReport> {
-        let converter = registry
+    pub(super) fn start(&self, plan: &SourcePlan) -> Result<Source, ErrorReport> {
+        let source = &plan.source;
+        let converter = self
+            .registry
             .choose(&source.converter)
             .ok_or_else(|| ErrorReport::new(Code::ConverterUnknown, format!("there is no converter {:?}", source.converter)))?;
         let folder = self.base.join(&source.folder);
@@ -51,7 +52,6 @@ impl Common<'_> {
         let inside = |configured: &Option<PathBuf>, name: &str| {
             configured.as_ref().map_or_else(|| folder.join(name), |configured| self.base.join(configured))
         };
-        let config = self.config;
         let setup = SourceSetup {
             rules: Rules::new(source.settle_ms, network, converter.has_end_mark()),
             context: Arc::new(SourceContext {
@@ -59,8 +59,8 @@ impl Common<'_> {
                 converter,
                 arguments: source.arguments.clone(),
                 priority: source.priority,
-                station: config.station.clone(),
-                max_file_bytes: config.convert.max_file_bytes,
+                station: plan.identity.clone(),
+                max_file_bytes: plan.max_file_bytes,
             }),
             done_folder: inside(&source.done_folder, "done"),
             error_folder: inside(&source.error_folder, "error"),
@@ -69,9 +69,9 @@ impl Common<'_> {
             after: source.after,
             incomplete_timeout: Duration::from_secs(source.incomplete_timeout_secs),
             rescan: source.rescan_secs.map_or(if network { RESCAN_NETWORK } else { RESCAN_LOCAL }, Duration::from_secs),
-            when_full: config.queue.when_full,
-            claims: Arc::clone(claims),
-            others: self.neighbours(source)?,
+            when_full: plan.when_full,
+            claims: Arc::clone(self.claims),
+            neighbours: Arc::clone(self.neighbours),
             pool: self.pool.handle(),
             writer: self.queue.writer.clone(),
             reader: self.queue.reader.clone(),
@@ -82,20 +82,19 @@ impl Common<'_> {
         Source::start(setup)
             .map_err(|error| ErrorReport::new(Code::Internal, format!("no thread for source {:?}: {error}", source.name)))
     }
+}
 
-    fn neighbours(&self, of: &config::Source) -> Result<Vec<Neighbour>, ErrorReport> {
-        let others = self.config.source.iter().filter(|other| other.name != of.name);
-        others
-            .map(|other| {
-                Ok(Neighbour {
-                    name: other.name.clone(),
-                    folder: self.base.join(&other.folder),
-                    recursive: other.recursive,
-                    patterns: patterns(other)?,
-                })
-            })
-            .collect()
-    }
+/// What each source takes, for the others to know.
+pub(super) fn neighbours(sources: &[&config::Source], base: &Path) -> Result<Vec<Neighbour>, ErrorReport> {
+    let neighbour = |source: &&config::Source| {
+        Ok(Neighbour {
+            name: source.name.clone(),
+            folder: base.join(&source.folder),
+            recursive: source.recursive,
+            patterns: patterns(source)?,
+        })
+    };
+    sources.iter().map(neighbour).collect()
 }
 
 fn patterns(source: &config::Source) -> Result<Patterns, ErrorReport> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
-use waybill_shared::config::Station;
+use waybill_shared::config::Identity;
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::paths::Instance;
 use waybill_shared::report::{Num, Report, Step};
@@ -71,10 +71,13 @@ fn convert(instance: &Instance, args: &ConvertArgs) -> Result<Vec<Shown>, ErrorR
     if !metadata.is_file() {
         return Err(ErrorReport::new(Code::NotAFile, format!("{shown} is not a file")));
     }
-    let (station, limit) = match crate::agent::load_config(instance) {
-        Ok(config) => (config.station, config.convert.max_file_bytes),
+    let (station, limit) = match crate::agent::look_at_config(instance) {
+        Ok(active) => (active.identity, active.effective.config.convert.max_file_bytes),
         // A dry run needs no configuration; a broken one is not this command's business.
-        Err(_) => (Station::default(), waybill_shared::config::Convert::default().max_file_bytes),
+        Err(_) => {
+            let config = waybill_shared::config::Config::default();
+            (config.identity(&[]), config.convert.max_file_bytes)
+        }
     };
     if metadata.len() > limit {
         let message = format!("{shown} has {} bytes, at most {limit} are read", metadata.len());
@@ -95,11 +98,11 @@ fn units(
     bytes: &[u8],
     modified: Timestamp,
     arguments: &Map<String, Value>,
-    station: &Station,
+    station: &Identity,
 ) -> Result<Vec<Shown>, crate::convert::ConvertError> {
     let converter = choice.of(bytes)?;
     let file_name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut finisher = Finisher::new(converter.name(), "dry-run", station, modified);
+    let mut finisher = Finisher::new(converter.name(), "dry-run", station, arguments, modified);
     let mut shown = Vec::new();
     converter.convert(&Input { bytes, file_name: &file_name, modified, arguments }, &mut |unit| {
         let finished = unit.and_then(|unit| {

@@ -1,10 +1,22 @@
 //! The command line: parses, calls, prints.
 
+mod access;
+mod ask;
+mod config;
 mod convert;
 mod demo;
+mod diagnose;
+mod door;
+mod explain;
+mod health;
+mod history;
+mod init;
 mod list;
+mod logs;
 mod output;
+mod pin;
 mod run;
+mod secret;
 mod status;
 mod stop;
 
@@ -12,6 +24,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pin::Pin;
 use waybill_ipc::Endpoint;
 use waybill_ipc::client::{Client, ClientError, Deadlines};
 use waybill_ipc::protocol::ClientKind;
@@ -42,6 +55,9 @@ struct InstanceArgs {
     /// Folder that holds everything of this agent: queue, spool, logs, secrets, and config.toml
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Private file with the PIN, if one is set; else WAYBILL_PIN, or you are asked
+    #[arg(long, global = true, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -54,6 +70,8 @@ enum ScopeArg {
 enum Command {
     /// Run the agent in the foreground; prints one line `ready` when it serves
     Run,
+    /// Set this station up: asks what it needs to know, tests the destination, writes the configuration
+    Init(Box<init::InitArgs>),
     /// Show what came, what waits, what went, what failed
     Status(status::StatusArgs),
     /// Look into the queue
@@ -61,6 +79,26 @@ enum Command {
     Queue(QueueCommand),
     /// Convert a file without sending anything: shows the report, or exactly what is wrong
     Convert(convert::ConvertArgs),
+    /// Show, check and change the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Show how well the agent is; for a container: `health --live`
+    Health(health::HealthArgs),
+    /// Show who changed, tried or forced what
+    #[command(subcommand)]
+    History(HistoryCommand),
+    /// Roles, and the PIN of the engineer role
+    #[command(subcommand)]
+    Access(access::AccessCommand),
+    /// Tokens and passwords; they are never shown
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
+    /// Write a bundle for whoever looks for a fault, and say what looks wrong; also if the agent hangs or is stopped
+    Diagnose(diagnose::DiagnoseArgs),
+    /// Read the log, also while the agent is stopped or hangs
+    Logs(logs::LogsArgs),
+    /// Explain an error code: what happened, what to check, whether anything is lost
+    Explain(explain::ExplainArgs),
     /// Stop the running agent and wait until it has ended
     Stop(stop::StopArgs),
     /// Show it at work: a sample station in a temporary folder, with the real agent on it
@@ -73,10 +111,17 @@ enum QueueCommand {
     List(list::ListArgs),
 }
 
+#[derive(Debug, Subcommand)]
+enum HistoryCommand {
+    /// List entries, the newest first
+    List(history::ListArgs),
+}
+
 /// Parses the command line and does what it says.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let pin = Pin::new(cli.instance.pin_file);
     let options = InstanceOptions {
         instance: cli.instance.instance,
         scope: cli.instance.scope.map(|scope| match scope {
@@ -93,6 +138,15 @@ pub fn main() -> ExitCode {
             Command::Status(args) => with_runtime(status::main(&instance, args)),
             Command::Queue(QueueCommand::List(args)) => with_runtime(list::main(&instance, args)),
             Command::Convert(args) => convert::main(&instance, &args),
+            Command::Init(args) => with_runtime(init::main(&instance, &pin, *args)),
+            Command::Config(command) => with_runtime(config::main(&instance, &pin, command)),
+            Command::Health(args) => with_runtime(health::main(&instance, args)),
+            Command::History(HistoryCommand::List(args)) => with_runtime(history::main(&instance, &pin, args)),
+            Command::Access(command) => with_runtime(access::main(&instance, &pin, command)),
+            Command::Secret(command) => with_runtime(secret::main(&instance, &pin, command)),
+            Command::Diagnose(args) => with_runtime(diagnose::main(&instance, &pin, args)),
+            Command::Logs(args) => logs::main(&instance, &args).unwrap_or_else(|error| output::fail(&error)),
+            Command::Explain(args) => explain::main(&args).unwrap_or_else(|error| output::fail(&error)),
             Command::Stop(args) => with_runtime(stop::main(&instance, args)),
             Command::Demo(args) => with_runtime(demo::main(args)),
         },

@@ -53,15 +53,21 @@ pub(super) fn main(instance: Instance) -> Exit {
 
 /// What is no fault and still hardly meant. A configuration with faults is told of by the start itself.
 fn warn_of_what_is_missing(instance: &Instance) {
-    let Ok(config) = agent::load_config(instance) else { return };
-    if config.source.is_empty() {
+    let Ok(active) = agent::look_at_config(instance) else { return };
+    let config = &active.effective.config;
+    if !active.configured {
+        output::warn("this station is not set up: `waybill-agent init` does it");
+    } else if config.source.iter().all(|source| !source.enabled) {
         output::warn("no source is configured: no file is taken");
     }
-    if config.destination.is_empty() {
+    if config.destination.iter().all(|destination| !destination.enabled) {
         output::warn("no destination is configured: reports are stored and wait until there is one");
     }
+    if let Some(problem) = &active.problem {
+        output::warn(&format!("{} ({})", problem.message, problem.code));
+    }
     let base = atomic::folder_of(&instance.config);
-    for source in &config.source {
+    for source in config.source.iter().filter(|source| source.enabled) {
         let folder = base.join(&source.folder);
         if !folder.is_dir() {
             output::warn(&format!(

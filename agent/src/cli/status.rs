@@ -69,9 +69,9 @@ fn show_text(snapshot: &Snapshot) {
     let agent = &snapshot.agent;
     output::line(&format!(
         "{} · {} · {}   agent {} (process {}), {:?} since {}",
-        agent.station,
-        agent.location,
-        agent.purpose,
+        agent.identity.station,
+        agent.identity.location,
+        agent.identity.purpose,
         agent.version,
         agent.pid,
         agent.state,
@@ -126,6 +126,7 @@ fn source_state(state: SourceState) -> &'static str {
         SourceState::Unavailable => "UNAVAILABLE",
         SourceState::Paused => "paused",
         SourceState::Stopped => "stopped",
+        SourceState::Disabled => "off",
     }
 }
 
@@ -137,5 +138,6 @@ fn connection(state: Connection) -> &'static str {
         Connection::BreakerOpen => "DOWN",
         Connection::Paused => "PAUSED",
         Connection::Removed => "removed",
+        Connection::Disabled => "off",
     }
 }

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use waybill_shared::config::Station;
+use waybill_shared::config::Identity;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::CorrelationId;
 use waybill_shared::schema::{Map, Value};
@@ -41,7 +41,7 @@ pub struct SourceContext {
     /// 1 goes first, 10 last.
     pub priority: u8,
     /// What the station adds to a report.
-    pub station: Station,
+    pub station: Identity,
     /// Largest file that is read.
     pub max_file_bytes: u64,
 }
@@ -324,7 +324,7 @@ fn run_converter(bytes: &[u8], source: &SourceContext, budget: &Budget, handover
     let modified = Timestamp::from_nanosecond(i128::from(handover.fingerprint.modified_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
     let file_name = handover.fingerprint.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let input = Input { bytes, file_name: &file_name, modified, arguments: &source.arguments };
-    let mut finisher = Finisher::new(converter.name(), &source.name, &source.station, modified);
+    let mut finisher = Finisher::new(converter.name(), &source.name, &source.station, &source.arguments, modified);
     converter.convert(&input, &mut |unit| {
         if budget.is_spent() || handover.shared.stop.load(Ordering::Acquire) && handover.staged.is_some() {
             return ControlFlow::Break(());

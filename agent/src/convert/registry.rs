@@ -6,6 +6,7 @@ use waybill_shared::config::{Config, Source};
 use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 
 use super::formats::{openhtf::OpenHtf, wsjf::Wsjf};
+use super::unit::STATION_ARGUMENTS;
 use super::{ConvertError, Converter};
 
 /// Bytes of a file that a converter sees to judge whether the file is its own.
@@ -77,16 +78,12 @@ impl Registry {
             Some(Choice::Auto(registry)) => registry.converters,
             None => Vec::new(),
         };
-        let allowed: Vec<_> = known.iter().flat_map(|converter| converter.arguments()).collect();
+        let allowed: Vec<_> = known.iter().flat_map(|converter| converter.arguments()).chain(&STATION_ARGUMENTS).collect();
         let names: Vec<_> = allowed.iter().map(|argument| argument.name).collect();
         let check = |(key, value): (&String, &Value)| {
             let path = format!("{place}.{key}");
             let Some(argument) = allowed.iter().find(|argument| argument.name == key) else {
-                let message = if names.is_empty() {
-                    format!("the converter {converter} takes no arguments")
-                } else {
-                    waybill_shared::text::unknown_key(key, &names)
-                };
+                let message = waybill_shared::text::unknown_key(key, &names);
                 return Some(Fault { path, kind: FaultKind::UnknownKey, message });
             };
             let (fits, expected) = if argument.number { (value.is_i64(), "a whole number") } else { (value.is_string(), "text") };
@@ -151,5 +148,6 @@ mod tests {
         assert_eq!(paths("process_code = 'ten'", "openhtf"), ["source[0].arguments.process_code"]);
         assert!(paths("process_code = 10", "openhtf").is_empty());
         assert!(paths("process_code = 10", "auto").is_empty());
+        assert!(paths("station_name = 'S'", "wsjf").is_empty(), "every converter takes what stands for the station");
     }
 }

@@ -4,12 +4,20 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use jiff::Timestamp;
-use waybill_shared::config::Station;
+use waybill_shared::config::Identity;
 use waybill_shared::id::{ReportId, UnitIdentity};
 use waybill_shared::report::{Report, Status, validate, wsjf};
+use waybill_shared::schema::{Map, Value};
 
-use super::{ConvertError, Unit};
+use super::{Argument, ConvertError, Unit};
 use crate::queue::{NewEntry, Payload};
+
+/// Arguments that every converter takes: what a report says of its station if the file does not.
+pub const STATION_ARGUMENTS: [Argument; 3] = [
+    Argument { name: "station_name", help: "name of the station, where the file has none", number: false },
+    Argument { name: "location", help: "where the station stands, where the file does not say it", number: false },
+    Argument { name: "purpose", help: "what the station is for, where the file does not say it", number: false },
+];
 
 /// Makes the units of one file ready. It counts equal units, so it lives as long as the file is read.
 pub struct Finisher<'a> {
@@ -17,8 +25,10 @@ pub struct Finisher<'a> {
     pub converter: &'static str,
     /// Name of the source.
     pub source: &'a str,
-    /// What the station adds.
-    pub station: &'a Station,
+    /// What the source's arguments and the station add, in this order.
+    station: &'a Identity,
+    /// The source's arguments.
+    arguments: &'a Map<String, Value>,
     /// When the file was last written.
     pub modified: Timestamp,
     seen: HashMap<([u8; 32], String), u64>,
@@ -27,8 +37,14 @@ pub struct Finisher<'a> {
 impl<'a> Finisher<'a> {
     /// For one file.
     #[must_use]
-    pub fn new(converter: &'static str, source: &'a str, station: &'a Station, modified: Timestamp) -> Self {
-        Self { converter, source, station, modified, seen: HashMap::new() }
+    pub fn new(
+        converter: &'static str,
+        source: &'a str,
+        station: &'a Identity,
+        arguments: &'a Map<String, Value>,
+        modified: Timestamp,
+    ) -> Self {
+        Self { converter, source, station, arguments, modified, seen: HashMap::new() }
     }
 
     /// The report as it will be sent.
@@ -37,7 +53,17 @@ impl<'a> Finisher<'a> {
     /// All rules that it breaks.
     pub fn finish(&mut self, unit: Unit) -> Result<(ReportId, Report), ConvertError> {
         let mut report = unit.report;
-        report.fill_station(&self.station.name, &self.station.location, &self.station.purpose);
+        // The file wins; then what the source says of its files; then the station.
+        let said = |argument: &Argument, station| match self.arguments.get(argument.name) {
+            Some(Value::String(text)) => text.clone(),
+            _ => String::clone(station),
+        };
+        let [name, location, purpose] = &STATION_ARGUMENTS;
+        report.fill_station(
+            &said(name, &self.station.name),
+            &said(location, &self.station.location),
+            &said(purpose, &self.station.purpose),
+        );
         let faults = validate::validate(&report);
         if !faults.is_empty() {
             return Err(ConvertError::Faults(faults));
@@ -88,23 +114,25 @@ mod tests {
         Unit { report: wsjf::read_one(TEXT).unwrap(), own_hash: *blake3::hash(TEXT).as_bytes(), notes: Vec::new() }
     }
 
-    fn station() -> Station {
-        Station { name: "ST".into(), location: "L".into(), purpose: "P".into() }
+    fn station() -> Identity {
+        Identity { name: "ST".into(), location: "L".into(), purpose: "P".into(), name_source: "a test".into() }
     }
 
     #[test]
-    fn the_file_wins_over_the_station() {
+    fn the_file_wins_over_the_arguments_and_these_over_the_station() {
         let station = station();
-        let (_, report) = Finisher::new("wsjf", "s", &station, Timestamp::UNIX_EPOCH).finish(unit()).unwrap();
+        let arguments = Map::from_iter([("station_name".into(), "ARG".into()), ("purpose".into(), "Audit".into())]);
+        let (_, report) = Finisher::new("wsjf", "s", &station, &arguments, Timestamp::UNIX_EPOCH).finish(unit()).unwrap();
         assert_eq!(report.machine_name.as_deref(), Some("OWN"));
-        assert_eq!((report.location.as_deref(), report.purpose.as_deref()), (Some("L"), Some("P")));
+        assert_eq!((report.location.as_deref(), report.purpose.as_deref()), (Some("L"), Some("Audit")));
     }
 
     #[test]
     fn a_second_reading_gives_the_same_ids_and_equal_retests_differ() {
         let station = station();
         let ids = || {
-            let mut finisher = Finisher::new("wsjf", "s", &station, Timestamp::UNIX_EPOCH);
+            let none = Map::new();
+            let mut finisher = Finisher::new("wsjf", "s", &station, &none, Timestamp::UNIX_EPOCH);
             [finisher.finish(unit()).unwrap().0, finisher.finish(unit()).unwrap().0]
         };
         assert_eq!(ids(), ids());

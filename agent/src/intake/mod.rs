@@ -2,7 +2,8 @@
 //!
 //! Each source has one thread ([`source`]) that alone touches its folder: it finds files by change events ([`watch`]) and by reading
 //! the folder ([`rescan`]), waits until each is finished ([`settle`]), gives it to the converter pool, and does its post-action
-//! ([`post_action`]) when its reports are durable. A broken file goes to the error folder with a sidecar ([`sidecar`]).
+//! ([`post_action`]) when its reports are durable. A broken file goes to the error folder with a sidecar ([`sidecar`]). What lies in
+//! these folders long enough is removed, if that is wanted ([`retention`]).
 //!
 //! A source first claims its folder ([`claim`]), so that two agents of a machine never take the same files.
 //!
@@ -19,6 +20,7 @@ mod candidate;
 mod claim;
 pub mod post_action;
 pub mod rescan;
+pub mod retention;
 pub mod settle;
 pub mod sidecar;
 pub mod source;

@@ -24,9 +24,18 @@ pub(super) struct State {
     pub(super) names: HashMap<i64, String>,
     /// Keys of the destinations that new reports go to, in the order of the configuration.
     pub(super) active: Vec<i64>,
+    /// Keys of all configured destinations, the disabled ones included.
+    pub(super) configured: Vec<i64>,
+    /// Most reports that may wait for one destination.
+    pub(super) max_entries: u64,
+    /// What happens when as many wait.
+    pub(super) when_full: WhenFull,
     /// Files that are being staged.
     pub(super) staging: Staging,
 }
+
+/// The part of the state that a configuration decides.
+type KeptRoutes = (Vec<i64>, Vec<i64>, HashMap<i64, String>, u64, WhenFull);
 
 impl State {
     /// Deliveries of a destination in one state.
@@ -43,15 +52,17 @@ impl State {
 
 /// A batch that is being applied.
 pub(super) struct Transaction<'a> {
-    connection: &'a Connection,
+    pub(super) connection: &'a Connection,
     setup_places: &'a super::Places,
-    max_entries: u64,
-    when_full: WhenFull,
     gate: &'a super::Gate,
-    state: &'a mut State,
-    now: Timestamp,
-    deltas: HashMap<(i64, i64, u8), i64>,
-    events: Vec<Event>,
+    pub(super) state: &'a mut State,
+    pub(super) now: Timestamp,
+    pub(super) deltas: HashMap<(i64, i64, u8), i64>,
+    pub(super) events: Vec<Event>,
+    /// The routes as they were before this batch, if it changed them.
+    routes_before: Option<KeptRoutes>,
+    /// What removed destinations let go of, told after the new routes.
+    pub(super) let_go: Vec<Event>,
     staged: Vec<(u64, Option<Staged>)>,
     /// Something did not fit.
     refused: bool,
@@ -59,7 +70,7 @@ pub(super) struct Transaction<'a> {
     unneeded: Vec<PathBuf>,
 }
 
-fn failed(error: rusqlite::Error) -> QueueError {
+pub(super) fn failed(error: rusqlite::Error) -> QueueError {
     QueueError::Write(error.to_string())
 }
 
@@ -69,13 +80,13 @@ impl<'a> Transaction<'a> {
         Ok(Self {
             connection: &setup.connection,
             setup_places: &setup.places,
-            max_entries: setup.max_entries,
-            when_full: setup.when_full,
             gate: &setup.gate,
             state,
             now: Timestamp::now(),
             deltas: HashMap::new(),
             events: Vec::new(),
+            routes_before: None,
+            let_go: Vec::new(),
             staged: Vec::new(),
             refused: false,
             unneeded: Vec::new(),
@@ -89,6 +100,7 @@ impl<'a> Transaction<'a> {
             if let Err(error) = self.connection.execute_batch("ROLLBACK") {
                 tracing::debug!(%error, "the store had rolled back by itself");
             }
+            self.put_routes_back();
             return Err(error);
         }
         for (key, delta) in self.deltas.drain() {
@@ -105,11 +117,29 @@ impl<'a> Transaction<'a> {
             let _swept_later = std::fs::remove_file(path);
         }
         // At the first refusal the gate closes, so that files are not converted in vain until there is room.
-        let waiting = if self.refused { self.max_entries } else { self.state.waiting().1 };
-        if let Some(full) = self.gate.set(waiting, self.max_entries) {
+        let max_entries = self.state.max_entries;
+        let waiting = if self.refused { max_entries } else { self.state.waiting().1 };
+        if let Some(full) = self.gate.set(waiting, max_entries) {
             self.events.push(Event::QueueFull { full });
         }
         Ok(self.events)
+    }
+
+    /// Remembers the routes as they were when the batch began.
+    pub(super) fn keep_routes(&mut self) {
+        let state = &*self.state;
+        self.routes_before.get_or_insert_with(|| {
+            (state.active.clone(), state.configured.clone(), state.names.clone(), state.max_entries, state.when_full)
+        });
+    }
+
+    /// The routes as they were when the batch began: nothing of it was stored.
+    pub(super) fn put_routes_back(&mut self) {
+        if let Some((active, configured, names, max_entries, when_full)) = self.routes_before.take() {
+            let state = &mut *self.state;
+            (state.active, state.configured, state.names) = (active, configured, names);
+            (state.max_entries, state.when_full) = (max_entries, when_full);
+        }
     }
 
     fn write_counters(&self) -> rusqlite::Result<()> {
@@ -124,7 +154,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Runs one command so that a failure undoes it alone: its rows, its counts and its events.
-    fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, QueueError>) -> Result<T, QueueError> {
+    pub(super) fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, QueueError>) -> Result<T, QueueError> {
         self.connection.prepare_cached("SAVEPOINT command").and_then(|mut s| s.execute([])).map_err(failed)?;
         let (deltas, events, staged) = (self.deltas.clone(), self.events.len(), self.staged.len());
         let result = work(self);
@@ -140,15 +170,21 @@ impl<'a> Transaction<'a> {
         result
     }
 
-    fn move_count(&mut self, destination: i64, priority: u8, from: i64, to: i64) {
+    pub(super) fn move_count(&mut self, destination: i64, priority: u8, from: i64, to: i64) {
         *self.deltas.entry((destination, from, priority)).or_default() -= 1;
         *self.deltas.entry((destination, to, priority)).or_default() += 1;
     }
 
     /// Deliveries of a destination in one state, with what this batch did so far.
-    fn count(&self, destination: i64, state: i64) -> i64 {
+    pub(super) fn count(&self, destination: i64, state: i64) -> i64 {
         let delta: i64 = (1..=10).filter_map(|priority| self.deltas.get(&(destination, state, priority))).sum();
         self.state.count(destination, state) + delta
+    }
+
+    /// Writes something that changes nothing, so that the commit reaches the disk.
+    pub(super) fn probe(&mut self) -> Result<(), QueueError> {
+        let known: i64 = self.connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+        self.connection.pragma_update(None, "application_id", known).map_err(failed)
     }
 
     pub(super) fn stage(&mut self, key: u64, file: NewFile) -> Result<(), QueueError> {
@@ -244,6 +280,7 @@ impl<'a> Transaction<'a> {
             for destination in destinations {
                 self.move_count(destination, file.priority, STAGED, PENDING);
             }
+            self.bind_staged(row)?;
             self.connection
                 .execute("UPDATE file SET state = ?2, reports = ?3 WHERE file = ?1", params![row, FILE_COMMITTED, reports])?;
         }
@@ -341,14 +378,14 @@ impl<'a> Transaction<'a> {
             loop {
                 let staged = self.count(destination, STAGED);
                 let waiting = u64::try_from(self.count(destination, PENDING) + staged).unwrap_or(0).saturating_sub(own);
-                let closed = self.gate.is_closed() && self.when_full != WhenFull::OldestFirst;
-                if waiting == 0 || (!closed && waiting.saturating_add(own).saturating_add(reports) <= self.max_entries) {
+                let closed = self.gate.is_closed() && self.state.when_full != WhenFull::OldestFirst;
+                if waiting == 0 || (!closed && waiting.saturating_add(own).saturating_add(reports) <= self.state.max_entries) {
                     break;
                 }
-                if self.when_full != WhenFull::OldestFirst || !self.evict_oldest(destination)? {
+                if self.state.when_full != WhenFull::OldestFirst || !self.evict_oldest(destination)? {
                     self.refused = true;
                     let name = self.state.names.get(&destination).cloned().unwrap_or_default();
-                    return Err(QueueError::Full { destination: name, waiting, limit: self.max_entries });
+                    return Err(QueueError::Full { destination: name, waiting, limit: self.state.max_entries });
                 }
             }
         }

@@ -42,6 +42,7 @@
 //! (removed at the next start). Nothing else is ever undone.
 
 mod apply;
+mod bind;
 mod codes;
 mod limits;
 mod payload;
@@ -61,6 +62,7 @@ use waybill_ipc::protocol::DeliveryState;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::{CorrelationId, ReportId};
 
+pub use bind::{NewRoutes, Release, Routes, unsent};
 pub use limits::{Backlog, Gate};
 pub use payload::Payload;
 pub use read::{ListFilter, Reader, ReadyDelivery};
@@ -239,6 +241,14 @@ pub enum QueueError {
         /// How many may.
         limit: u64,
     },
+    /// A destination that is to be removed has reports that were not sent.
+    #[error("{waiting} reports for {destination} were not sent")]
+    Unsent {
+        /// The destination.
+        destination: String,
+        /// How many wait or have failed.
+        waiting: u64,
+    },
     /// Stored bytes are not what was stored.
     #[error("a stored report is damaged: {0}")]
     Damaged(String),
@@ -256,6 +266,7 @@ impl QueueError {
             Self::TooNew { .. } => Code::QueueTooNew,
             Self::Write(_) => Code::QueueWriteFailed,
             Self::Full { .. } => Code::QueueFull,
+            Self::Unsent { .. } => Code::DestinationHasUnsent,
             Self::Damaged(_) => Code::PayloadDamaged,
         };
         ErrorReport::new(code, self.to_string())

@@ -158,6 +158,29 @@ impl Reader {
         .await
     }
 
+    /// When the report was queued that has waited longest for a destination, milliseconds since 1970 UTC: among those that go next, and
+    /// those that are due next, which are the oldest but for their priority.
+    ///
+    /// # Errors
+    /// [`QueueError::Read`].
+    pub async fn oldest_pending(&self, destination: &str) -> Result<Option<i64>, QueueError> {
+        let name = destination.to_owned();
+        self.read(move |connection| {
+            connection
+                .prepare_cached(
+                    "WITH wanted AS (SELECT destination FROM destination WHERE name = ?1)
+                     SELECT min(e.queued_at) FROM entry e WHERE e.entry IN (
+                         SELECT entry FROM (SELECT entry FROM delivery WHERE state = 1 AND due = 0
+                             AND destination = (SELECT destination FROM wanted) ORDER BY rank, entry LIMIT 50)
+                         UNION ALL
+                         SELECT entry FROM (SELECT entry FROM delivery WHERE state = 1 AND due > 0
+                             AND destination = (SELECT destination FROM wanted) ORDER BY due LIMIT 50))",
+                )?
+                .query_row([name], |row| row.get(0))
+        })
+        .await
+    }
+
     /// A page of deliveries, the oldest first.
     ///
     /// # Errors

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
-use waybill_shared::config::Config;
+use waybill_shared::config::{Config, Destination};
 use waybill_shared::fs::private;
 
 use super::apply::{State, drop_staged};
+use super::bind::bind_unbound;
 use super::codes::{self, PENDING};
 use super::read::ReaderThreads;
 use super::writer::{self, OnCommit, Setup};
-use super::{Backlog, Counts, Gate, Places, QueueError, Reader, SourceCounts, Writer, WriterThread, rank, schema};
+use super::{Backlog, Counts, Gate, Places, QueueError, Reader, SourceCounts, Writer, WriterThread, schema};
 
 /// An open queue.
 pub struct Opened {
@@ -52,16 +53,8 @@ pub fn open(places: &Places, config: &Config, on_commit: OnCommit) -> Result<Ope
     let sources = source_counts(&connection).map_err(|error| unavailable(&error))?;
     let deliveries = delivery_counts(&state);
     let gate = Arc::new(Gate::default());
-    let max_entries = config.queue.max_entries;
-    let _initial = gate.set(state.waiting().1, max_entries);
-    let setup = Setup {
-        connection,
-        places: places.clone(),
-        max_entries,
-        when_full: config.queue.when_full,
-        gate: Arc::clone(&gate),
-        on_commit,
-    };
+    let _initial = gate.set(state.waiting().1, state.max_entries);
+    let setup = Setup { connection, places: places.clone(), gate: Arc::clone(&gate), on_commit };
     let (reader, reader_threads) = super::read::start(&places.database, &places.spool)?;
     let (writer, writer_thread) = writer::start(setup, state).map_err(|error| unavailable(&error))?;
     Ok(Opened { writer, writer_thread, reader, reader_threads, gate, backlog: Arc::default(), deliveries, sources })
@@ -71,7 +64,10 @@ fn put_right(connection: &mut Connection, places: &Places, config: &Config) -> r
     let transaction = connection.transaction()?;
     let mut state = load(&transaction, config)?;
     drop_all_staged(&transaction, &mut state)?;
-    bind_unbound(&transaction, &mut state)?;
+    let active = state.active.clone();
+    bind_unbound(&transaction, &active, |destination, priority| {
+        count(&transaction, &mut state, (destination, PENDING, priority), 1)
+    })?;
     clamp_due(&transaction, config)?;
     transaction.commit()?;
     sweep_spool(connection, &places.spool)?;
@@ -87,12 +83,16 @@ fn load(connection: &Connection, config: &Config) -> rusqlite::Result<State> {
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     let key = |name: &str| names.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(key, _)| *key);
-    let active = config.destination.iter().filter_map(|destination| key(&destination.name)).collect();
+    let keys = |wanted: fn(&Destination) -> bool| -> Vec<i64> {
+        config.destination.iter().filter(|d| wanted(d)).filter_map(|destination| key(&destination.name)).collect()
+    };
+    let (active, configured) = (keys(|destination| destination.enabled), keys(|_| true));
     let counters = connection
         .prepare("SELECT destination, state, priority, count FROM counter")?
         .query_map([], |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?)))?
         .collect::<Result<_, _>>()?;
-    Ok(State { counters, names, active, staging: HashMap::new() })
+    let (max_entries, when_full) = (config.queue.max_entries, config.queue.when_full);
+    Ok(State { counters, names, active, configured, max_entries, when_full, staging: HashMap::new() })
 }
 
 fn count(connection: &Connection, state: &mut State, key: (i64, i64, u8), delta: i64) -> rusqlite::Result<()> {
@@ -114,30 +114,6 @@ fn drop_all_staged(connection: &Connection, state: &mut State) -> rusqlite::Resu
     for file in files {
         for (destination, priority, dropped) in drop_staged(connection, file)?.counts {
             count(connection, state, (destination, codes::STAGED, priority), -dropped)?;
-        }
-    }
-    Ok(())
-}
-
-/// Entries that were queued while there was no destination go to those there are now.
-fn bind_unbound(connection: &Connection, state: &mut State) -> rusqlite::Result<()> {
-    if state.active.is_empty() {
-        return Ok(());
-    }
-    let unbound: Vec<(i64, [u8; 16], u8, i64)> = connection
-        .prepare(
-            "SELECT e.entry, e.report_id, e.priority, e.queued_at FROM entry e
-             WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = e.entry)",
-        )?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-        .collect::<Result<_, _>>()?;
-    for (entry, report_id, priority, queued_at) in unbound {
-        for destination in state.active.clone() {
-            connection.execute(
-                "INSERT INTO delivery (entry, destination, state, report_id, priority, rank) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![entry, destination, PENDING, report_id, priority, rank::rank(queued_at, priority)],
-            )?;
-            count(connection, state, (destination, PENDING, priority), 1)?;
         }
     }
     Ok(())

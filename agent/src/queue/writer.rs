@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 use waybill_ipc::protocol::Event;
-use waybill_shared::config::WhenFull;
 
 use super::apply::Transaction;
+use super::bind::NewRoutes;
 use super::{Committed, DeliveryKey, Gate, NewConversionError, NewFile, Outcome, Places, QueueError};
 
 /// Commands that wait for the writer.
@@ -82,6 +82,18 @@ pub enum Command {
         /// Sent before then.
         before: Timestamp,
     },
+    /// Take other destinations and limits. What was sent before this command is settled when it is acknowledged.
+    Configure {
+        /// Which.
+        new: Box<NewRoutes>,
+        /// Told after the commit.
+        ack: Ack<()>,
+    },
+    /// Show that something can be stored: an empty commit, with fsync.
+    Probe {
+        /// Told after the commit.
+        ack: Ack<()>,
+    },
     /// Finish what waits, fold the log into the database, end.
     Close {
         /// Told at the end.
@@ -93,8 +105,6 @@ pub enum Command {
 pub(super) struct Setup {
     pub(super) connection: Connection,
     pub(super) places: Places,
-    pub(super) max_entries: u64,
-    pub(super) when_full: WhenFull,
     pub(super) gate: std::sync::Arc<Gate>,
     pub(super) on_commit: OnCommit,
 }
@@ -164,6 +174,8 @@ fn refuse(command: Command, error: &QueueError) {
         Command::ConversionError { ack, .. }
         | Command::Outcome { ack, .. }
         | Command::Promote { ack, .. }
+        | Command::Configure { ack, .. }
+        | Command::Probe { ack }
         | Command::Close { ack } => ack(Err(error.clone())),
         Command::Abandon { .. } | Command::FileDone { .. } | Command::Purge { .. } => {}
     }
@@ -236,6 +248,8 @@ fn commit(setup: &mut Setup, state: &mut super::apply::State, batch: &mut Vec<Co
             }
             Command::Outcome { key, outcome, ack } => told.push(after(transaction.outcome(&key, outcome), ack)),
             Command::Promote { destination, by, ack } => told.push(after(transaction.promote(&destination, by), ack)),
+            Command::Configure { new, ack } => told.push(after(transaction.configure(*new), ack)),
+            Command::Probe { ack } => told.push(after(transaction.probe(), ack)),
             Command::Purge { before } => {
                 if let Err(error) = transaction.purge(before) {
                     tracing::warn!(event = "queue_purge_failed", %error, "what was sent is kept longer");

@@ -3,17 +3,24 @@
 //! Publishing never waits. A subscriber that is too slow loses the events, not the state: it is told how many it missed and gets a fresh
 //! snapshot. Subscribing is atomic with publishing: the first update is the snapshot at one event's number, and every later event
 //! follows. The lock is held for the change of the snapshot and a push to each subscriber, never over anything that waits.
+//!
+//! What it locks and wakes with comes from `sync` beside it: `agent/tests/hub_interleavings.rs` compiles this very file once more with
+//! shuttle's in its place, and runs it through thousands of interleavings.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
 use waybill_ipc::protocol::{Event, Snapshot, Update};
 use waybill_ipc::server::Updates;
+use waybill_shared::error::{Code, ErrorReport};
+
+use super::sync::{Mutex, MutexGuard, Notify};
 
 /// Events that wait for one subscriber.
-const BUFFER: usize = 256;
+pub const BUFFER: usize = 256;
+/// Most subscribers.
+pub const SUBSCRIBERS: usize = 500;
 
 /// The hub. Cloning gives another handle to the same one.
 #[derive(Clone)]
@@ -25,7 +32,8 @@ struct Shared {
     seq: u64,
     snapshot: Snapshot,
     next_subscriber: u64,
-    subscribers: HashMap<u64, Buffer>,
+    /// In the order in which they came, and are told.
+    subscribers: BTreeMap<u64, Buffer>,
 }
 
 struct Buffer {
@@ -39,10 +47,10 @@ impl Hub {
     /// A hub that begins with this state.
     #[must_use]
     pub fn new(snapshot: Snapshot) -> Self {
-        Self { shared: Arc::new(Mutex::new(Shared { seq: 0, snapshot, next_subscriber: 0, subscribers: HashMap::new() })) }
+        Self { shared: Arc::new(Mutex::new(Shared { seq: 0, snapshot, next_subscriber: 0, subscribers: BTreeMap::new() })) }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -81,16 +89,21 @@ impl Hub {
     }
 
     /// A new subscription; its first update is the snapshot.
-    #[must_use]
-    pub fn subscribe(&self) -> Subscription {
+    ///
+    /// # Errors
+    /// There are as many as the hub carries.
+    pub fn subscribe(&self) -> Result<Subscription, ErrorReport> {
         let news = Arc::new(Notify::new());
         news.notify_one();
         let mut shared = self.lock();
+        if shared.subscribers.len() >= SUBSCRIBERS {
+            return Err(ErrorReport::new(Code::PeerCrowded, format!("{SUBSCRIBERS} others follow the agent's events already")));
+        }
         let id = shared.next_subscriber;
         shared.next_subscriber += 1;
         shared.subscribers.insert(id, Buffer { waiting: VecDeque::new(), resync: Some(0), news: Arc::clone(&news) });
         drop(shared);
-        Subscription { hub: self.clone(), id, news }
+        Ok(Subscription { hub: self.clone(), id, news })
     }
 
     /// How many subscribers there are.
@@ -148,64 +161,5 @@ impl Updates for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.hub.lock().subscribers.remove(&self.id);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::agent::tests::empty_snapshot;
-
-    fn event(n: u32) -> Event {
-        Event::Sending { destination: "d".into(), count: n }
-    }
-
-    async fn seqs(subscription: &mut Subscription, count: usize) -> Vec<u64> {
-        let mut seqs = Vec::new();
-        for _ in 0..count {
-            seqs.push(subscription.next().await.unwrap().seq());
-        }
-        seqs
-    }
-
-    #[tokio::test]
-    async fn the_snapshot_comes_first_and_every_later_event_after_it() {
-        let hub = Hub::new(empty_snapshot());
-        hub.publish(event(1));
-        let mut subscription = hub.subscribe();
-        hub.publish(event(2)); // before the snapshot is taken: it is in it
-        assert_eq!(seqs(&mut subscription, 1).await, [2]);
-        hub.publish_all([event(3), event(4)]);
-        assert_eq!(seqs(&mut subscription, 2).await, [3, 4]);
-    }
-
-    #[tokio::test]
-    async fn a_slow_subscriber_is_told_how_much_it_missed_and_where_things_stand() {
-        let hub = Hub::new(empty_snapshot());
-        let mut slow = hub.subscribe();
-        slow.next().await.unwrap();
-        let total = BUFFER as u64 + 50;
-        (0..total).for_each(|n| hub.publish(event(u32::try_from(n).unwrap())));
-        match slow.next().await.unwrap() {
-            Update::Snapshot { seq, missed, .. } => assert_eq!((seq, missed), (total, total)),
-            other => panic!("{other:?}"),
-        }
-        hub.publish(event(0));
-        assert_eq!(slow.next().await.unwrap().seq(), total + 1);
-    }
-
-    #[tokio::test]
-    async fn five_hundred_subscribers_see_everything_in_order_and_leave_nothing() {
-        let hub = Hub::new(empty_snapshot());
-        let mut subscribers: Vec<_> = (0..500).map(|_| hub.subscribe()).collect();
-        for subscriber in &mut subscribers {
-            subscriber.next().await.unwrap();
-        }
-        (0..100).for_each(|n| hub.publish(event(n)));
-        for subscriber in &mut subscribers {
-            assert_eq!(seqs(subscriber, 100).await, (1..=100).collect::<Vec<u64>>());
-        }
-        drop(subscribers);
-        assert_eq!(hub.subscribers(), 0);
     }
 }

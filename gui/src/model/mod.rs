@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(model.link, Link::Absent);
         assert!(!model.disconnected(&absent(), 300), "the same again is no change");
         assert_eq!((model.stale_since_ms(), model.link_since_ms), (Some(100), 200));
-        assert_eq!(model.snapshot().unwrap().agent.station, "ST-07");
+        assert_eq!(model.snapshot().unwrap().agent.identity.station, "ST-07");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Snapshots for tests.
 
 use waybill_ipc::protocol::{
-    AgentInfo, AgentState, Connection, DestinationStatus, QueueStatus, Snapshot, SourceState, SourceStatus,
+    AgentInfo, AgentState, Connection, DestinationStatus, Former, Identity, QueueStatus, Snapshot, SourceState, SourceStatus,
 };
 use waybill_shared::error::{Code, ErrorReport};
 
@@ -14,10 +14,18 @@ pub(crate) fn snapshot() -> Snapshot {
             pid: 4711,
             instance: "default".to_owned(),
             started_at_ms: 1_760_000_000_000,
-            station: "ST-07".to_owned(),
-            location: "Line 1".to_owned(),
-            purpose: "Production".to_owned(),
+            identity: Identity {
+                station: "ST-07".to_owned(),
+                name_source: "station.name".to_owned(),
+                location: "Line 1".to_owned(),
+                purpose: "Production".to_owned(),
+                revision: "r1".to_owned(),
+                configured: true,
+                window_theme: "system".to_owned(),
+                window_zoom: 100,
+            },
             config: "/etc/waybill/config.toml".to_owned(),
+            config_problem: None,
             data: "/var/lib/waybill/default".to_owned(),
         },
         queue: QueueStatus { waiting: 12, fullest: 12, max_entries: 10_000, full: false },
@@ -34,6 +42,7 @@ pub(crate) fn snapshot() -> Snapshot {
         }],
         destinations: vec![destination("archive", 44), paused("main")],
         recent: std::collections::VecDeque::new(),
+        former: Former::default(),
     }
 }
 

@@ -5,11 +5,13 @@
 
 use eframe::egui::{Color32, Context, FontId, RichText, Theme, Ui};
 
+mod follow;
 mod icon;
 mod palette;
 pub mod size;
 mod style;
 
+pub use follow::follow;
 pub use icon::icon;
 pub use palette::{Palette, Shade};
 
@@ -49,6 +51,8 @@ pub enum TextKind {
 pub fn apply(ctx: &Context) {
     ctx.set_style_of(Theme::Light, style::style(Theme::Light));
     ctx.set_style_of(Theme::Dark, style::style(Theme::Dark));
+    // Sizes come from the configuration alone ([`follow`]).
+    ctx.options_mut(|options| options.zoom_with_keyboard = false);
 }
 
 /// The colours of this part of the window.

@@ -12,6 +12,15 @@ const LISTED: usize = 5;
 
 /// The error on the colour of `tone`, with a button that copies it, and whatever else can be done about it.
 pub fn error_panel(ui: &mut Ui, tone: Tone, error: &ErrorReport, actions: impl FnOnce(&mut Ui)) {
+    panel(ui, tone, error, LISTED, actions);
+}
+
+/// The same with every fault that the error has.
+pub fn whole_error_panel(ui: &mut Ui, tone: Tone, error: &ErrorReport) {
+    panel(ui, tone, error, usize::MAX, |_| {});
+}
+
+fn panel(ui: &mut Ui, tone: Tone, error: &ErrorReport, listed: usize, actions: impl FnOnce(&mut Ui)) {
     let shade = theme::palette(ui).tone(tone);
     Frame::new()
         .fill(shade.fill)
@@ -23,18 +32,20 @@ pub fn error_panel(ui: &mut Ui, tone: Tone, error: &ErrorReport, actions: impl F
                 ui.with_layout(Layout::right_to_left(Align::TOP), |ui| {
                     actions(ui);
                     copy_button(ui, error);
-                    ui.with_layout(Layout::top_down(Align::LEFT), |ui| words(ui, shade, error));
+                    ui.with_layout(Layout::top_down(Align::LEFT), |ui| words(ui, shade, error, listed));
                 });
             });
         });
 }
 
-fn words(ui: &mut Ui, shade: Shade, error: &ErrorReport) {
+fn words(ui: &mut Ui, shade: Shade, error: &ErrorReport, listed: usize) {
     ui.spacing_mut().item_spacing.y = size::GAP_HAIR;
     ui.add(Label::new(TextKind::Body.text(ui, &error.message).color(shade.text)).wrap());
-    for fault in error.details.iter().take(LISTED) {
-        let line = format!("{} {}", fault.path, fault.message);
-        ui.add(Label::new(TextKind::Caption.text(ui, line)).wrap());
+    for fault in error.details.iter().take(listed) {
+        ui.add(Label::new(TextKind::Caption.text(ui, text::fault(fault))).wrap());
+    }
+    if let Some(more) = error.details.len().checked_sub(listed).filter(|more| *more > 0) {
+        ui.add(Label::new(TextKind::Caption.text(ui, text::more_faults(more))).wrap());
     }
     ui.add(Label::new(TextKind::Body.text(ui, &error.fix)).wrap());
     ui.label(TextKind::Caption.text(ui, error.code.as_str()));

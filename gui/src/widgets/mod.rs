@@ -17,7 +17,7 @@ pub use chip::{chip, dot};
 pub use connection::{connection_banner, connection_chip, connection_page};
 pub use counter::counter;
 pub use empty::empty_state;
-pub use error_panel::{copy_button, error_panel};
+pub use error_panel::{copy_button, error_panel, whole_error_panel};
 pub use meter::meter;
 pub use notice_bar::notice_bar;
 pub use table::{Column, Table};

@@ -1,4 +1,8 @@
 //! Who is at the other end of a connection.
+//!
+//! Both sides ask the OS, and neither believes what the other says of itself. The agent lets its own user and the administrator in, and
+//! members of the group `waybill` if it is the machine's. A client talks to an agent of its own user, or, at the machine's endpoint, to
+//! one that the administrator has put there. What cannot be found out is refused.
 
 use std::io;
 
@@ -14,7 +18,10 @@ mod windows;
 use windows as platform;
 
 #[cfg(unix)]
-pub(crate) use platform::current_user;
+pub(crate) use platform::{current_user, group_id, user_in_words};
+
+/// The group whose members may use the machine's agent.
+pub const GROUP: &str = "waybill";
 
 /// The proof that the other end may talk to us. There is no way to make one but
 /// [`check_peer`](crate::transport::check_peer) and the in-process one.
@@ -22,6 +29,10 @@ pub(crate) use platform::current_user;
 pub struct Peer {
     /// Process id, where the OS tells it.
     pub pid: Option<u32>,
+    /// Who it is, in words: its name, else `user 1000`.
+    pub user: String,
+    /// True for our own user, and for the administrator, who could become it; else it is a member of the machine agent's group.
+    pub is_owner: bool,
     _proof: Checked,
 }
 
@@ -33,7 +44,7 @@ impl Peer {
     /// The peer of a connection within this process.
     #[must_use]
     pub fn in_process() -> Self {
-        Self { pid: Some(std::process::id()), _proof: Checked }
+        Self { pid: Some(std::process::id()), user: "this process".to_owned(), is_owner: true, _proof: Checked }
     }
 }
 
@@ -44,17 +55,49 @@ pub enum Refused {
     #[error("the OS does not say who is at the other end: {0}")]
     Unknown(#[from] io::Error),
     /// Another user.
-    #[error("user {found} is at the other end, only user {expected} may be")]
+    #[error("{found} is at the other end, only {expected} may be")]
     OtherUser {
         /// Who it is.
         found: String,
         /// Who may.
         expected: String,
     },
+    /// A member of the group is expected, and whether this is one cannot be told.
+    #[error("whether {found} is a member of the group {GROUP:?} cannot be found out: {error}")]
+    Membership {
+        /// Who it is.
+        found: String,
+        /// What the OS says.
+        error: io::Error,
+    },
+    /// Somebody else could have put the endpoint where it is.
+    #[error("{0}")]
+    Place(String),
 }
 
-pub(crate) fn check(credentials: io::Result<PeerCreds>) -> Result<Peer, Refused> {
+/// Whom one end expects at the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// Our own user or the administrator, and members of this group if there is one.
+    Client {
+        /// Its number.
+        group: Option<u32>,
+    },
+    /// Our own user.
+    OwnAgent {
+        /// Why the endpoint's place is not to be trusted, if it is not.
+        fault: Option<String>,
+    },
+    /// Our own user or the administrator, or whom the administrator gave the endpoint's folder.
+    #[cfg_attr(windows, allow(dead_code, reason = "pipes have no folders"))]
+    MachineAgent {
+        /// The owner of the endpoint's folder, or why it is not to be trusted.
+        folder: Result<u32, String>,
+    },
+}
+
+pub(crate) fn check(credentials: io::Result<PeerCreds>, expected: &Expected) -> Result<Peer, Refused> {
     let credentials = credentials?;
-    let pid = platform::check(&credentials)?;
-    Ok(Peer { pid, _proof: Checked })
+    let platform::Known { pid, user, is_owner } = platform::check(&credentials, expected)?;
+    Ok(Peer { pid, user, is_owner, _proof: Checked })
 }

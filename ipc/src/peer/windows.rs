@@ -2,8 +2,19 @@
 
 use interprocess::local_socket::PeerCreds;
 
-use super::Refused;
+use super::{Expected, Refused};
 
-pub(super) fn check(credentials: &PeerCreds) -> Result<Option<u32>, Refused> {
-    Ok(credentials.pid())
+/// What the OS says of a peer that may talk to us.
+pub(super) struct Known {
+    pub(super) pid: Option<u32>,
+    pub(super) user: String,
+    pub(super) is_owner: bool,
+}
+
+pub(super) fn check(credentials: &PeerCreds, expected: &Expected) -> Result<Known, Refused> {
+    let user = match expected {
+        Expected::Client { .. } => "the agent's user",
+        Expected::OwnAgent { .. } | Expected::MachineAgent { .. } => "the agent",
+    };
+    Ok(Known { pid: credentials.pid(), user: user.to_owned(), is_owner: true })
 }

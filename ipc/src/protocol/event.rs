@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use waybill_shared::error::ErrorReport;
 
-use super::{AgentState, Connection, Snapshot, SourceState};
+use super::{AgentState, Connection, Identity, Snapshot, SourceState};
 
 /// One thing that happened. Events speak of what is durable: a report is `Queued` only once it survives a power cut.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -140,11 +140,70 @@ pub enum Event {
         /// When it is tried again, milliseconds since 1970 UTC.
         next_try_ms: Option<i64>,
     },
+    /// The configuration in use is another one.
+    Configured(Box<Configured>),
+    /// A destination was removed with reports that were not sent.
+    LetGo {
+        /// The destination.
+        destination: String,
+        /// How many waited.
+        pending: u64,
+        /// How many had failed.
+        failed: u64,
+        /// How many of both wait for another destination now; the rest is discarded.
+        moved: u64,
+        /// Which other destination.
+        to: Option<String>,
+    },
+    /// Something is wrong with the configuration file that lies there, or is not any more; the one in use stays.
+    ConfigProblem {
+        /// What.
+        error: Option<ErrorReport>,
+    },
     /// The queue is full, or has room again.
     QueueFull {
         /// Whether it is full.
         full: bool,
     },
+}
+
+/// What a new configuration means for those who look on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Configured {
+    /// Who the station is, and how the window looks.
+    pub identity: Identity,
+    /// Most reports that may wait for one destination.
+    pub max_entries: u64,
+    /// All sources, in the order of the configuration.
+    pub sources: Vec<SourceHead>,
+    /// All destinations, in the order of the configuration.
+    pub destinations: Vec<DestinationHead>,
+}
+
+/// A source as it is configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceHead {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub folder: String,
+    /// Its converter.
+    pub converter: String,
+    /// Whether files are taken.
+    pub enabled: bool,
+}
+
+/// A destination as it is configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationHead {
+    /// Its name.
+    pub name: String,
+    /// `folder`, `wats`, …
+    pub kind: String,
+    /// Its address or folder.
+    pub address: String,
+    /// Whether reports go there.
+    pub enabled: bool,
 }
 
 /// News for a subscriber. `seq` grows by at least one from update to update.

@@ -18,10 +18,11 @@ pub enum ClientKind {
 }
 
 /// How the agent as a whole is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AgentState {
     /// Opening its store.
+    #[default]
     Starting,
     /// At work.
     Running,

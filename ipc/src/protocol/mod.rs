@@ -1,18 +1,32 @@
 //! The messages. Raise [`PROTOCOL`] whenever their bytes change; a golden test fails otherwise.
 
+mod access;
+mod config;
+mod destination;
 mod event;
+mod health;
 mod hello;
+mod history;
+mod log;
 mod reply;
 mod request;
+mod secret;
 mod snapshot;
 
-pub use event::{Event, Update};
+pub use access::{AccessStatus, Role};
+pub use config::{BackupRow, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion, Unsent};
+pub use destination::{CertificateInfo, DestinationTest};
+pub use event::{Configured, DestinationHead, Event, SourceHead, Update};
+pub use health::{CheckResult, HealthReport, HealthState};
 pub use hello::{AgentState, ClientKind, Frozen, Hello, StatusBrief};
-pub use reply::{ConversionErrorRow, DeliveryRow, Reply};
+pub use history::{HistoryFilter, HistoryOutcome, HistoryRow, Via};
+pub use log::{LogFilter, LogLevelName, LogLine};
+pub use reply::{ConversionErrorRow, DeliveryRow, Diagnosis, Reply};
 pub use request::{Page, Request};
+pub use secret::{SecretRow, SecretText};
 pub use snapshot::{
-    Activity, ActivityKind, AgentInfo, Connection, DeliveryState, DestinationStatus, QueueStatus, RECENT_LIMIT, Snapshot,
-    SourceState, SourceStatus,
+    Activity, ActivityKind, AgentInfo, Connection, DeliveryState, DestinationStatus, Former, Identity, QueueStatus, RECENT_LIMIT,
+    Snapshot, SourceState, SourceStatus,
 };
 
 use serde::{Deserialize, Serialize};

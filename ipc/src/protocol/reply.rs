@@ -1,9 +1,13 @@
 //! What the agent answers.
 
 use serde::{Deserialize, Serialize};
+use waybill_shared::config::compare::Difference;
 use waybill_shared::error::ErrorReport;
 
-use super::{DeliveryState, Snapshot};
+use super::{
+    AccessStatus, BackupRow, ConfigChanged, ConfigState, DeliveryState, DestinationTest, HealthReport, HistoryRow, LogLine,
+    SecretRow, Snapshot,
+};
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +20,39 @@ pub enum Reply {
     Deliveries(Vec<DeliveryRow>),
     /// To `ConversionErrors`.
     ConversionErrors(Vec<ConversionErrorRow>),
+    /// To `Health`.
+    Health(HealthReport),
+    /// To `History`.
+    History(Vec<HistoryRow>),
+    /// To `Logs`.
+    Logs(Vec<LogLine>),
+    /// To `Config`.
+    Config(Box<ConfigState>),
+    /// To `ConfigBackups`.
+    ConfigBackups(Vec<BackupRow>),
+    /// To `ConfigText`.
+    ConfigText(String),
+    /// To `ConfigDiff`.
+    ConfigDiff(Vec<Difference>),
+    /// To `ConfigChange` and `ConfigRestore`.
+    ConfigChanged(ConfigChanged),
+    /// To `Secrets`; to `SetSecret` and `ClearSecret` with the one that was meant.
+    Secrets(Vec<SecretRow>),
+    /// To `TestDestination`.
+    DestinationTest(DestinationTest),
+    /// To `Access`, `Elevate`, `DropRole`, `SetPin` and `ClearPin`.
+    Access(AccessStatus),
+    /// To `Diagnose`.
+    Diagnosis(Diagnosis),
+}
+
+/// A bundle for whoever looks for a fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// The file, on the agent's machine.
+    pub bundle: String,
+    /// What looks wrong, in words; empty if nothing does.
+    pub findings: Vec<String>,
 }
 
 /// One report on its way to one destination.

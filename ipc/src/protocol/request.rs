@@ -1,8 +1,9 @@
 //! What a client can ask for.
 
 use serde::{Deserialize, Serialize};
+use waybill_shared::config::Edit;
 
-use super::DeliveryState;
+use super::{ConfigChange, ConfigVersion, DeliveryState, HistoryFilter, LogFilter, SecretText};
 
 /// A request. Each gets exactly one [`Reply`](super::Reply) or one error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,96 @@ pub enum Request {
     Subscribe,
     /// No more news.
     Unsubscribe,
+    /// How well the agent is.
+    Health {
+        /// Whether every check runs now; else what the checks found last.
+        fresh: bool,
+    },
+    /// What was changed, refused or forced, the newest first.
+    History {
+        /// Which entries.
+        filter: HistoryFilter,
+        /// Which part of the list.
+        page: Page,
+    },
+    /// The newest lines of the agent's log, the newest last.
+    Logs {
+        /// Which lines.
+        filter: LogFilter,
+        /// Most lines wanted, at most 1000.
+        limit: u32,
+    },
+    /// The configuration as it stands.
+    Config,
+    /// Accepted configurations of the past, the newest first.
+    ConfigBackups,
+    /// The text of one of them.
+    ConfigText {
+        /// Which.
+        version: ConfigVersion,
+    },
+    /// What differs between two configurations.
+    ConfigDiff {
+        /// The older one.
+        from: ConfigVersion,
+        /// The newer one.
+        to: ConfigVersion,
+    },
+    /// Change the configuration.
+    ConfigChange(ConfigChange),
+    /// Make a configuration of the past the present one.
+    ConfigRestore {
+        /// Name of the backup.
+        id: String,
+        /// The revision that is to be replaced.
+        base: Option<String>,
+    },
+    /// Which secrets the configuration needs, and whether they are there.
+    Secrets,
+    /// Set a secret.
+    SetSecret {
+        /// Its name.
+        name: String,
+        /// The secret.
+        value: SecretText,
+    },
+    /// Forget a secret.
+    ClearSecret {
+        /// Its name.
+        name: String,
+    },
+    /// Ask a destination whether it would take reports, by a real call; no report is sent.
+    TestDestination {
+        /// Its name.
+        name: String,
+        /// Changes of the configuration that are only tried, not stored.
+        edits: Vec<Edit>,
+        /// A token that is only tried, not stored.
+        token: Option<SecretText>,
+    },
+    /// What this connection may do.
+    Access,
+    /// Open the engineer's role with the PIN.
+    Elevate {
+        /// The PIN.
+        pin: SecretText,
+    },
+    /// Give the engineer's role up.
+    DropRole,
+    /// Set or change the PIN.
+    SetPin {
+        /// The PIN so far, if there is one.
+        old: Option<SecretText>,
+        /// The PIN from now on.
+        new: SecretText,
+    },
+    /// Remove the PIN.
+    ClearPin {
+        /// The PIN so far.
+        old: SecretText,
+    },
+    /// Write a bundle for whoever looks for a fault.
+    Diagnose,
 }
 
 /// A part of a list, by key and not by number, so that a list that changes is neither skipped nor repeated.
@@ -36,4 +127,37 @@ pub struct Page {
     pub after: Option<i64>,
     /// Most rows wanted, at most 1000.
     pub limit: u32,
+}
+
+impl Request {
+    /// True if it changes something, or costs the agent more than a look: these are counted against the connection's rate.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        match self {
+            Self::Status
+            | Self::Deliveries { .. }
+            | Self::ConversionErrors { .. }
+            | Self::Subscribe
+            | Self::Unsubscribe
+            | Self::Health { .. }
+            | Self::History { .. }
+            | Self::Logs { .. }
+            | Self::Config
+            | Self::ConfigBackups
+            | Self::ConfigText { .. }
+            | Self::ConfigDiff { .. }
+            | Self::Secrets
+            | Self::Access => false,
+            Self::ConfigChange(_)
+            | Self::ConfigRestore { .. }
+            | Self::SetSecret { .. }
+            | Self::ClearSecret { .. }
+            | Self::TestDestination { .. }
+            | Self::Elevate { .. }
+            | Self::DropRole
+            | Self::SetPin { .. }
+            | Self::ClearPin { .. }
+            | Self::Diagnose => true,
+        }
+    }
 }

@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use waybill_shared::error::ErrorReport;
 
-use super::{AgentState, Event};
+use super::{AgentState, Configured, DestinationHead, Event, SourceHead};
 
 /// How many of the latest happenings a snapshot keeps.
 pub const RECENT_LIMIT: usize = 50;
 
 /// Where everything stands at one event's number.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The agent itself.
     pub agent: AgentInfo,
@@ -23,10 +23,42 @@ pub struct Snapshot {
     pub destinations: Vec<DestinationStatus>,
     /// The latest happenings, the newest last.
     pub recent: VecDeque<Activity>,
+    /// What is configured no more and has nothing left to do: its numbers go on if it comes back.
+    pub former: Former,
+}
+
+/// Sources and destinations that were configured and have nothing left to do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Former {
+    /// Sources.
+    pub sources: Vec<SourceStatus>,
+    /// Destinations.
+    pub destinations: Vec<DestinationStatus>,
+}
+
+/// Who the station is, and how its window looks: what follows from the configuration alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Name of the station.
+    pub station: String,
+    /// Where the name comes from, in words.
+    pub name_source: String,
+    /// Where the station stands.
+    pub location: String,
+    /// What the station is for.
+    pub purpose: String,
+    /// Which version of the configuration is in use.
+    pub revision: String,
+    /// False while nobody has set this agent up.
+    pub configured: bool,
+    /// `system`, `light` or `dark`.
+    pub window_theme: String,
+    /// Size of everything in the window, percent.
+    pub window_zoom: u32,
 }
 
 /// The agent itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentInfo {
     /// How it is.
     pub state: AgentState,
@@ -38,14 +70,12 @@ pub struct AgentInfo {
     pub instance: String,
     /// When it started, milliseconds since 1970 UTC.
     pub started_at_ms: i64,
-    /// Name of the station.
-    pub station: String,
-    /// Where the station stands.
-    pub location: String,
-    /// What the station is for.
-    pub purpose: String,
+    /// Who the station is.
+    pub identity: Identity,
     /// The configuration it reads.
     pub config: String,
+    /// What is wrong with the configuration that lies there, if another one is in use.
+    pub config_problem: Option<ErrorReport>,
     /// The folder it owns.
     pub data: String,
 }
@@ -86,6 +116,8 @@ pub enum SourceState {
     Paused,
     /// Not looked at any more, because the agent stops.
     Stopped,
+    /// Switched off in the configuration.
+    Disabled,
 }
 
 /// A source and its files. Per file: seen = waiting + queued + errors.
@@ -147,6 +179,8 @@ pub enum Connection {
     Paused,
     /// In the queue's books only: it is configured no more.
     Removed,
+    /// Switched off in the configuration; everything waits.
+    Disabled,
 }
 
 /// A destination and its deliveries. Issued = pending + sending + sent + failed + discarded + evicted.
@@ -219,7 +253,41 @@ pub enum ActivityKind {
     Trouble,
 }
 
+fn taken<T>(from: &mut Vec<T>, wanted: impl Fn(&T) -> bool) -> Option<T> {
+    from.iter().position(wanted).map(|index| from.remove(index))
+}
+
 impl DestinationStatus {
+    /// A destination as it is configured, with the numbers it had if it was known; the way there is found out anew if the destination is
+    /// another one, or was switched on or off.
+    #[must_use]
+    pub fn of(head: &DestinationHead, known: Option<Self>) -> Self {
+        let state = if head.enabled { Connection::Idle } else { Connection::Disabled };
+        let mut status = known.unwrap_or_else(|| Self {
+            name: head.name.clone(),
+            kind: head.kind.clone(),
+            address: head.address.clone(),
+            state,
+            error: None,
+            next_try_ms: None,
+            pending: 0,
+            sending: 0,
+            sent: 0,
+            failed: 0,
+            discarded: 0,
+            evicted: 0,
+            last_sent_ms: None,
+        });
+        let switched = (status.state == Connection::Disabled) == head.enabled || status.state == Connection::Removed;
+        if switched || status.kind != head.kind || status.address != head.address {
+            (status.state, status.error, status.next_try_ms) = (state, None, None);
+        }
+        status.name.clone_from(&head.name);
+        status.kind.clone_from(&head.kind);
+        status.address.clone_from(&head.address);
+        status
+    }
+
     /// Deliveries ever bound to this destination.
     #[must_use]
     pub fn issued(&self) -> u64 {
@@ -228,6 +296,29 @@ impl DestinationStatus {
 }
 
 impl SourceStatus {
+    /// A source as it is configured, with the numbers it had if it was known.
+    #[must_use]
+    pub fn of(head: &SourceHead, known: Option<Self>) -> Self {
+        let state = if head.enabled { SourceState::Starting } else { SourceState::Disabled };
+        let mut status = known.unwrap_or_else(|| Self {
+            name: head.name.clone(),
+            folder: head.folder.clone(),
+            converter: head.converter.clone(),
+            state,
+            error: None,
+            waiting: 0,
+            queued: 0,
+            errors: 0,
+            reports: 0,
+        });
+        if !head.enabled || matches!(status.state, SourceState::Stopped | SourceState::Disabled) {
+            (status.state, status.error) = (state, None);
+        }
+        status.folder.clone_from(&head.folder);
+        status.converter.clone_from(&head.converter);
+        status
+    }
+
     /// Files ever seen.
     #[must_use]
     pub fn seen(&self) -> u64 {
@@ -298,8 +389,57 @@ impl Snapshot {
                 self.destination_changed(at_ms, destination, *state, error.as_ref(), *next_try_ms);
             }
             Event::QueueFull { full } => self.queue.full = *full,
+            Event::Configured(configured) => self.configured(configured),
+            Event::LetGo { destination, pending, failed, moved, to } => {
+                self.let_go(destination, *pending, *failed, *moved, to.as_deref());
+            }
+            Event::ConfigProblem { error } => self.agent.config_problem.clone_from(error),
         }
         self.queue.count(&self.destinations);
+    }
+
+    /// What is new begins with its numbers of before, if it was there once; what is gone keeps them.
+    fn configured(&mut self, new: &Configured) {
+        self.agent.identity = new.identity.clone();
+        self.queue.max_entries = new.max_entries;
+        let mut known: Vec<SourceStatus> = std::mem::take(&mut self.sources);
+        known.append(&mut self.former.sources);
+        self.sources =
+            new.sources.iter().map(|head| SourceStatus::of(head, taken(&mut known, |s| s.name == head.name))).collect();
+        self.former.sources = known;
+        let mut known: Vec<DestinationStatus> = std::mem::take(&mut self.destinations);
+        known.append(&mut self.former.destinations);
+        self.destinations = new
+            .destinations
+            .iter()
+            .map(|head| DestinationStatus::of(head, taken(&mut known, |d| d.name.eq_ignore_ascii_case(&head.name))))
+            .collect();
+        for mut gone in known {
+            gone.state = Connection::Removed;
+            (gone.error, gone.next_try_ms) = (None, None);
+            if gone.pending + gone.sending + gone.failed > 0 {
+                self.destinations.push(gone);
+            } else {
+                self.former.destinations.push(gone);
+            }
+        }
+    }
+
+    fn let_go(&mut self, destination: &str, pending: u64, failed: u64, moved: u64, to: Option<&str>) {
+        self.with_destination(destination, |d| {
+            // It has ended: nothing is on its way any more.
+            d.pending = (d.pending + d.sending).saturating_sub(pending);
+            d.sending = 0;
+            d.failed = d.failed.saturating_sub(failed);
+            d.discarded += (pending + failed).saturating_sub(moved);
+        });
+        if let Some(to) = to {
+            self.with_destination(to, |d| d.pending += moved);
+        }
+        let gone = |d: &DestinationStatus| d.state == Connection::Removed && d.pending + d.sending + d.failed == 0;
+        let (former, stay) = std::mem::take(&mut self.destinations).into_iter().partition(gone);
+        self.destinations = stay;
+        self.former.destinations.extend::<Vec<_>>(former);
     }
 
     fn source_changed(&mut self, at_ms: i64, source: &str, state: SourceState, error: Option<&ErrorReport>) {

@@ -19,7 +19,7 @@ const KEPT_PLACES: usize = 4;
 
 /// The house. Its lock is held for a few instructions at a time, never over an await.
 pub(super) struct Doors {
-    places: usize,
+    places: AtomicUsize,
     inside: Mutex<Inside>,
     // Counts what was heard from anybody, as a clock that two connections never read alike.
     clock: AtomicU64,
@@ -60,7 +60,12 @@ pub(super) struct Working(Arc<Presence>);
 
 impl Doors {
     pub(super) fn new(places: usize) -> Arc<Self> {
-        Arc::new(Self { places, inside: Mutex::default(), clock: AtomicU64::new(1) })
+        Arc::new(Self { places: AtomicUsize::new(places), inside: Mutex::default(), clock: AtomicU64::new(1) })
+    }
+
+    /// So many places from now on; whoever is inside stays.
+    pub(super) fn set_places(&self, places: usize) {
+        self.places.store(places, Ordering::Relaxed);
     }
 
     /// Into the hall; always possible.
@@ -69,7 +74,7 @@ impl Doors {
         let mut inside = self.lock();
         let id = inside.next;
         inside.next += 1;
-        while inside.hall.len() >= self.places {
+        while inside.hall.len() >= self.places.load(Ordering::Relaxed) {
             if let Some((_, oldest)) = inside.hall.pop_front() {
                 oldest.cancel();
             }
@@ -108,7 +113,7 @@ impl Place {
         if self.leave.is_cancelled() {
             return false;
         }
-        let places = self.doors.places + if short { KEPT_PLACES } else { 0 };
+        let places = self.places() + if short { KEPT_PLACES } else { 0 };
         if inside.guests.len() >= places && !(short && inside.make_room()) {
             return false;
         }
@@ -129,7 +134,7 @@ impl Place {
 
     /// How many places the house has.
     pub(super) fn places(&self) -> usize {
-        self.doors.places
+        self.doors.places.load(Ordering::Relaxed)
     }
 }
 

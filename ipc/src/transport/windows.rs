@@ -1,28 +1,71 @@
 //! Named pipes, open to their owner and the system only, and not over the network.
+//!
+//! That is so in the machine's scope as well: an access list names a group by its SID, and that of a local group `waybill` differs from
+//! machine to machine, so there is no text for it. On Windows the machine's agent is therefore reached by the account that it runs as
+//! and by the system, and by nobody for being in a group.
 
 use std::io;
+use std::time::Duration;
 
 use interprocess::local_socket::tokio::{Listener, Stream, prelude::*};
 use interprocess::local_socket::{GenericNamespaced, ListenerOptions, Name};
 use interprocess::os::windows::local_socket::ListenerOptionsExt as _;
 use interprocess::os::windows::security_descriptor::SecurityDescriptor;
+use waybill_shared::paths::Scope;
 
-pub(crate) fn endpoint_name(machine: bool, stem: &str) -> String {
-    if machine {
-        return format!("waybill.machine.{stem}");
+use crate::endpoint::Endpoint;
+use crate::peer::Expected;
+
+/// A pipe has one name.
+pub(crate) fn places(scope: Scope, stem: &str) -> Vec<String> {
+    if scope == Scope::Machine {
+        return vec![format!("waybill.machine.{stem}")];
     }
     let user = std::env::var("USERNAME").unwrap_or_default();
-    format!("waybill.{}.{stem}", waybill_shared::text::file_name_component(&user, 64))
+    vec![format!("waybill.{}.{stem}", waybill_shared::text::file_name_component(&user, 64))]
 }
 
-pub(super) async fn connect(name: &str) -> io::Result<Stream> {
-    Stream::connect(os_name(name)?).await
+pub(crate) fn first_usable(places: &[String]) -> &str {
+    places.first().map_or("", String::as_str)
 }
 
-pub(super) fn bind(name: &str) -> io::Result<Listener> {
+/// A listener with its name, which lives as long as it does.
+pub(super) struct Bound {
+    listener: Listener,
+    name: String,
+}
+
+impl Bound {
+    pub(super) fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Nobody can take the name of a pipe away.
+    pub(super) fn is_there(&self) -> bool {
+        true
+    }
+
+    /// Whom the access list lets in.
+    pub(super) fn clients(&self) -> Expected {
+        Expected::Client { group: None }
+    }
+}
+
+pub(super) async fn connect(endpoint: &Endpoint) -> io::Result<(Stream, Expected)> {
+    Ok((Stream::connect(os_name(endpoint.name())?).await?, Expected::OwnAgent { fault: None }))
+}
+
+/// The OS frees a pipe's name with its last handle, so there is nothing to wait for.
+pub(super) fn bind(endpoint: &Endpoint, _patience: Duration) -> io::Result<Bound> {
     // Protected DACL: all access for the system and for the owner, who is whoever started the agent; none for the network.
     let descriptor = SecurityDescriptor::deserialize(widestring("D:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;GA;;;OW)").as_ref())?;
-    ListenerOptions::new().name(os_name(name)?).security_descriptor(descriptor).create_tokio()
+    let name = endpoint.name();
+    let listener = ListenerOptions::new().name(os_name(name)?).security_descriptor(descriptor).create_tokio()?;
+    Ok(Bound { listener, name: name.to_owned() })
 }
 
 fn os_name(name: &str) -> io::Result<Name<'_>> {

@@ -1,12 +1,12 @@
 //! A real server on a real socket with a small service behind it, and clients that speak in bytes.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use waybill_ipc::protocol::{
     AgentState, ClientKind, ClientMessage, DeliveryRow, Event, Frozen, Hello, PROTOCOL, Page, Reply, Request, ServerMessage,
     StatusBrief, Update,
 };
-use waybill_ipc::server::{Service, Updates, serve};
+use waybill_ipc::server::{Limits, Service, Updates, serve};
 use waybill_ipc::transport::{self, Listener, Stream};
 use waybill_ipc::{Client, ClientError, Endpoint};
 use waybill_shared::config::Ipc;
@@ -34,6 +34,8 @@ pub struct House {
     pub endpoint: Endpoint,
     pub service: Arc<Fake>,
     pub stop: CancellationToken,
+    /// What counts for connections that come from now on.
+    pub limits: watch::Sender<Limits>,
     server: JoinSet<()>,
     folder: TempDir,
 }
@@ -49,8 +51,9 @@ impl House {
         let stop = CancellationToken::new();
         let listener = Listener::bind(&endpoint).unwrap();
         let mut server = JoinSet::new();
-        server.spawn(serve(listener, Arc::clone(&service), (&ipc).into(), stop.clone()));
-        Self { endpoint, service, stop, server, folder }
+        let limits = watch::Sender::new(Limits::from(&ipc));
+        server.spawn(serve(listener, Arc::clone(&service), limits.subscribe(), stop.clone()));
+        Self { endpoint, service, stop, limits, server, folder }
     }
 
     /// Stops it and waits until it has.
@@ -89,6 +92,14 @@ pub fn endpoint_of(folder: &TempDir) -> Endpoint {
 #[derive(Default)]
 pub struct Fake {
     pub stopped: Notify,
+    /// Whether nobody may stop it.
+    pub no_stop: AtomicBool,
+    /// Whether nobody gets news.
+    pub no_news: AtomicBool,
+    /// Every request that reached it.
+    pub asked: Mutex<Vec<Request>>,
+    /// What the server refused by itself.
+    pub refused: Mutex<Vec<(Request, ErrorReport)>>,
     /// Requests that are being worked on.
     pub working: Arc<AtomicUsize>,
     /// Subscriptions that live.
@@ -116,13 +127,21 @@ impl Hub {
 
 impl Service for Fake {
     type Updates = News;
+    type Session = ();
+
+    fn session(&self, _peer: &Peer, _hello: &Hello) {}
+
+    fn refused(&self, (): &(), request: &Request, error: &ErrorReport) {
+        self.refused.lock().unwrap().push((request.clone(), error.clone()));
+    }
 
     fn brief(&self) -> StatusBrief {
         StatusBrief { state: AgentState::Running, waiting: 1, sent: 2, failed: 3 }
     }
 
-    async fn request(&self, _peer: &Peer, request: Request) -> Result<Reply, ErrorReport> {
+    async fn request(&self, (): &(), request: Request) -> Result<Reply, ErrorReport> {
         let _working = Counted::new(&self.working);
+        self.asked.lock().unwrap().push(request.clone());
         let Request::Deliveries { destination: Some(script), .. } = request else {
             return Ok(Reply::Status(Box::new(samples::snapshot())));
         };
@@ -152,14 +171,21 @@ impl Service for Fake {
         Ok(rows(&script))
     }
 
-    fn subscribe(&self) -> News {
+    fn subscribe(&self) -> Result<News, ErrorReport> {
+        if self.no_news.load(Ordering::SeqCst) {
+            return Err(samples::error());
+        }
         let hub = self.hub.0.lock().unwrap();
         let (seq, events) = (hub.0, hub.1.subscribe());
-        News { first: Some(seq), events, seq, _alive: Counted::new(&self.subscribers) }
+        Ok(News { first: Some(seq), events, seq, _alive: Counted::new(&self.subscribers) })
     }
 
-    fn stop(&self, _peer: &Peer) {
+    fn stop(&self, (): &()) -> Result<(), ErrorReport> {
+        if self.no_stop.load(Ordering::SeqCst) {
+            return Err(samples::error());
+        }
         self.stopped.notify_one();
+        Ok(())
     }
 }
 

@@ -1,11 +1,14 @@
 //! One sample of every message, and of every value of every enumeration inside of one.
 
+mod station;
+
 use std::collections::VecDeque;
 
 use waybill_ipc::codec;
 use waybill_ipc::protocol::{
-    Activity, ActivityKind, AgentInfo, AgentState, ClientMessage, Connection, ConversionErrorRow, DeliveryRow, DeliveryState,
-    DestinationStatus, Event, Page, QueueStatus, Reply, Request, ServerMessage, Snapshot, SourceState, SourceStatus, Update,
+    Activity, ActivityKind, AgentInfo, AgentState, ClientMessage, Configured, Connection, ConversionErrorRow, DeliveryRow,
+    DeliveryState, DestinationHead, DestinationStatus, Event, Former, Identity, Page, QueueStatus, Reply, Request, ServerMessage,
+    Snapshot, SourceHead, SourceState, SourceStatus, Update,
 };
 use waybill_shared::error::{Category, Code, ErrorReport};
 use waybill_shared::schema::{Fault, FaultKind};
@@ -42,11 +45,18 @@ pub struct Family {
 
 /// All of them.
 pub fn families() -> Vec<Family> {
+    let mut families = conversation();
+    families.extend(station::families());
+    families
+}
+
+/// What is about files, reports and their ways.
+fn conversation() -> Vec<Family> {
     vec![
-        family("request", requests(), |request| Message::Client(ClientMessage { id: 1, request })),
+        family("request", requests(), ask),
         family("request.deliveries.state", DELIVERY_STATES, |state| {
             let page = Page { after: None, limit: 1000 };
-            Message::Client(ClientMessage { id: 1, request: Request::Deliveries { destination: None, state: Some(state), page } })
+            ask(Request::Deliveries { destination: None, state: Some(state), page })
         }),
         family("result", [Ok(Reply::Done), Err(error())], response),
         family("reply", replies(), |reply| response(Ok(reply))),
@@ -115,15 +125,22 @@ fn family<T: std::fmt::Debug>(name: &'static str, values: impl IntoIterator<Item
 }
 
 const AGENT_STATES: [AgentState; 3] = [AgentState::Starting, AgentState::Running, AgentState::Stopping];
-const SOURCE_STATES: [SourceState; 5] =
-    [SourceState::Starting, SourceState::Watching, SourceState::Unavailable, SourceState::Paused, SourceState::Stopped];
-const CONNECTIONS: [Connection; 6] = [
+const SOURCE_STATES: [SourceState; 6] = [
+    SourceState::Starting,
+    SourceState::Watching,
+    SourceState::Unavailable,
+    SourceState::Paused,
+    SourceState::Stopped,
+    SourceState::Disabled,
+];
+const CONNECTIONS: [Connection; 7] = [
     Connection::Idle,
     Connection::Online,
     Connection::Degraded,
     Connection::BreakerOpen,
     Connection::Paused,
     Connection::Removed,
+    Connection::Disabled,
 ];
 const DELIVERY_STATES: [DeliveryState; 7] = [
     DeliveryState::Staged,
@@ -155,6 +172,10 @@ const CATEGORIES: [Category; 6] = [
 const FAULT_KINDS: [FaultKind; 5] =
     [FaultKind::UnknownKey, FaultKind::WrongType, FaultKind::OutOfRange, FaultKind::Missing, FaultKind::Conflict];
 
+fn ask(request: Request) -> Message {
+    Message::Client(ClientMessage { id: 1, request })
+}
+
 fn response(result: Result<Reply, ErrorReport>) -> Message {
     Message::Server(ServerMessage::Response { id: 1, result })
 }
@@ -168,7 +189,7 @@ fn news(event: Event) -> ServerMessage {
 }
 
 fn requests() -> Vec<Request> {
-    vec![
+    let mut requests = vec![
         Request::Status,
         Request::Deliveries {
             destination: Some("main".into()),
@@ -178,11 +199,13 @@ fn requests() -> Vec<Request> {
         Request::ConversionErrors { page: Page { after: None, limit: 50 } },
         Request::Subscribe,
         Request::Unsubscribe,
-    ]
+    ];
+    requests.extend(station::requests());
+    requests
 }
 
 fn replies() -> Vec<Reply> {
-    vec![
+    let mut replies = vec![
         Reply::Done,
         Reply::Status(Box::new(snapshot())),
         Reply::Deliveries(vec![row()]),
@@ -194,7 +217,9 @@ fn replies() -> Vec<Reply> {
             at_ms: 1_700_000_000_000,
             error: error(),
         }]),
-    ]
+    ];
+    replies.extend(station::replies());
+    replies
 }
 
 fn events() -> Vec<Event> {
@@ -240,8 +265,40 @@ fn events() -> Vec<Event> {
         Event::Evicted { destination: destination.clone(), report_id, serial, path: "/data/evicted/1.json".into() },
         Event::Sending { destination: destination.clone(), count: 4 },
         Event::Destination { destination, state: Connection::BreakerOpen, error: Some(error()), next_try_ms: Some(5) },
+        Event::Configured(Box::new(configured())),
+        Event::LetGo { destination: "old".into(), pending: 300, failed: 2, moved: 251, to: Some("main".into()) },
+        Event::ConfigProblem { error: Some(error()) },
         Event::QueueFull { full: true },
     ]
+}
+
+/// Who the station is.
+fn identity() -> Identity {
+    Identity {
+        station: "ST-07".into(),
+        name_source: "the configuration".into(),
+        location: "Line 1".into(),
+        purpose: "Production".into(),
+        revision: "5f7d9606".into(),
+        configured: true,
+        window_theme: "dark".into(),
+        window_zoom: 125,
+    }
+}
+
+/// A configuration with one of everything.
+fn configured() -> Configured {
+    Configured {
+        identity: identity(),
+        max_entries: 100_000,
+        sources: vec![SourceHead { name: "ict".into(), folder: "/in".into(), converter: "wsjf".into(), enabled: true }],
+        destinations: vec![DestinationHead {
+            name: "main".into(),
+            kind: "wats".into(),
+            address: "https://server".into(),
+            enabled: false,
+        }],
+    }
 }
 
 const CORRELATION: &str = "0195f3a0-0000-7000-8000-000000000001";
@@ -292,39 +349,14 @@ pub fn snapshot() -> Snapshot {
             pid: 4711,
             instance: "default".into(),
             started_at_ms: 1_700_000_000_000,
-            station: "ST-07".into(),
-            location: "Line 1".into(),
-            purpose: "Production".into(),
+            identity: identity(),
             config: "/etc/waybill/config.toml".into(),
+            config_problem: Some(error()),
             data: "/var/lib/waybill".into(),
         },
         queue: QueueStatus { waiting: 3, fullest: 2, max_entries: 100_000, full: false },
-        sources: vec![SourceStatus {
-            name: "ict".into(),
-            folder: "/in".into(),
-            converter: "wsjf".into(),
-            state: SourceState::Watching,
-            error: Some(error()),
-            waiting: 1,
-            queued: 250,
-            errors: 251,
-            reports: 70_000,
-        }],
-        destinations: vec![DestinationStatus {
-            name: "main".into(),
-            kind: "wats".into(),
-            address: "https://server".into(),
-            state: Connection::Online,
-            error: None,
-            next_try_ms: Some(1),
-            pending: 2,
-            sending: 1,
-            sent: 5_000_000_000,
-            failed: 4,
-            discarded: 5,
-            evicted: 6,
-            last_sent_ms: Some(1_700_000_000_000),
-        }],
+        sources: vec![source("ict")],
+        destinations: vec![destination("main")],
         recent: VecDeque::from([Activity {
             at_ms: 7,
             kind: ActivityKind::Queued,
@@ -333,5 +365,38 @@ pub fn snapshot() -> Snapshot {
             correlation_id: Some(CORRELATION.into()),
             error: None,
         }]),
+        former: Former { sources: vec![source("aoi")], destinations: vec![destination("old")] },
+    }
+}
+
+fn source(name: &str) -> SourceStatus {
+    SourceStatus {
+        name: name.into(),
+        folder: "/in".into(),
+        converter: "wsjf".into(),
+        state: SourceState::Watching,
+        error: Some(error()),
+        waiting: 1,
+        queued: 250,
+        errors: 251,
+        reports: 70_000,
+    }
+}
+
+fn destination(name: &str) -> DestinationStatus {
+    DestinationStatus {
+        name: name.into(),
+        kind: "wats".into(),
+        address: "https://server".into(),
+        state: Connection::Online,
+        error: None,
+        next_try_ms: Some(1),
+        pending: 2,
+        sending: 1,
+        sent: 5_000_000_000,
+        failed: 4,
+        discarded: 5,
+        evicted: 6,
+        last_sent_ms: Some(1_700_000_000_000),
     }
 }

@@ -1,8 +1,8 @@
 //! A TOML text read against the model.
 
-use super::{Config, validate};
+use super::{Config, Layers, layers};
 use crate::error::{Code, ErrorReport};
-use crate::schema::{Fault, Field as _, Map, Reader, Value};
+use crate::schema::Fault;
 
 /// Why a text is no configuration.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -20,6 +20,14 @@ pub enum ConfigError {
     /// TOML, but not a configuration.
     #[error("{} fault(s):\n{}", .0.len(), crate::schema::list(.0))]
     Faults(Vec<Fault>),
+    /// Not the file itself, but another one that belongs to it.
+    #[error("{place}: {error}")]
+    In {
+        /// Which file.
+        place: String,
+        /// What is wrong with it.
+        error: Box<ConfigError>,
+    },
 }
 
 impl ConfigError {
@@ -27,6 +35,7 @@ impl ConfigError {
     #[must_use]
     pub fn report(&self, place: &str) -> ErrorReport {
         match self {
+            Self::In { place, error } => error.report(place),
             Self::Syntax { .. } => ErrorReport::new(Code::ConfigInvalid, format!("{place}: {self}")),
             Self::Faults(faults) => ErrorReport::new(Code::ConfigInvalid, format!("{place} has {} fault(s)", faults.len()))
                 .with_details(faults.clone()),
@@ -34,7 +43,7 @@ impl ConfigError {
     }
 }
 
-/// Reads a configuration. There is none unless everything in it is valid.
+/// Reads a configuration without anything over it. There is none unless everything in it is valid.
 ///
 /// # Errors
 /// All faults at once, each with its path.
@@ -47,40 +56,7 @@ pub fn parse(text: &str) -> Result<Config, ConfigError> {
 /// # Errors
 /// All faults at once, each with its path.
 pub fn parse_with(text: &str, more: impl FnOnce(&Config) -> Vec<Fault>) -> Result<Config, ConfigError> {
-    let table: toml::Table = toml::from_str(text).map_err(|error| syntax(text, &error))?;
-    let mut reader = Reader::new();
-    let config = Config::read(Value::Object(table.into_iter().map(|(key, value)| (key, json(value))).collect()), &mut reader);
-    let mut faults = reader.into_faults();
-    if let Some(config) = &config {
-        let told = |fault: &Fault| faults.iter().any(|known| known.path == fault.path);
-        let contradictions: Vec<_> =
-            validate::conflicts(config).into_iter().chain(more(config)).filter(|fault| !told(fault)).collect();
-        faults.extend(contradictions);
-    }
-    match config {
-        Some(config) if faults.is_empty() => Ok(config),
-        _ => Err(ConfigError::Faults(faults)),
-    }
-}
-
-fn syntax(text: &str, error: &toml::de::Error) -> ConfigError {
-    let at = error.span().map_or(0, |span| span.start).min(text.len());
-    let before = &text.as_bytes()[..at];
-    let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
-    let column = 1 + before.iter().rev().take_while(|&&b| b != b'\n').count();
-    ConfigError::Syntax { line, column, reason: error.message().to_owned() }
-}
-
-fn json(value: toml::Value) -> Value {
-    match value {
-        toml::Value::String(text) => Value::String(text),
-        toml::Value::Integer(n) => Value::from(n),
-        toml::Value::Float(n) => Value::from(n),
-        toml::Value::Boolean(b) => Value::Bool(b),
-        toml::Value::Datetime(time) => Value::String(time.to_string()),
-        toml::Value::Array(items) => Value::Array(items.into_iter().map(json).collect()),
-        toml::Value::Table(table) => Value::Object(table.into_iter().map(|(k, v)| (k, json(v))).collect::<Map<_, _>>()),
-    }
+    layers::resolve(text, &Layers::default(), more).map(|effective| effective.config)
 }
 
 #[cfg(test)]
@@ -116,7 +92,7 @@ when_full = "reject"
     #[test]
     fn the_contract_of_the_design_reads() {
         let config = parse(SAMPLE).unwrap();
-        assert_eq!(config.station.name, "ST-07");
+        assert_eq!(config.station.name.as_deref(), Some("ST-07"));
         assert_eq!(config.source[0].after, After::Move);
         assert_eq!(config.destination[0].kind, DestinationKind::Wats);
         assert_eq!(config.queue.when_full, WhenFull::Reject);

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
-use super::model::{Config, DestinationKind, Source};
+use super::model::{Config, DestinationKind, NameFrom, ProxyMode, Source};
 use crate::schema::{Fault, FaultKind};
 
 /// All contradictions of a configuration whose fields are valid one by one.
 #[must_use]
 pub fn conflicts(config: &Config) -> Vec<Fault> {
     let mut faults = Vec::new();
+    station(&mut faults, config);
     distinct(&mut faults, "source", config.source.iter().map(|s| s.name.as_str()));
     distinct(&mut faults, "destination", config.destination.iter().map(|d| d.name.as_str()));
     for (index, destination) in config.destination.iter().enumerate() {
@@ -39,7 +40,7 @@ pub fn conflicts(config: &Config) -> Vec<Fault> {
     }
     for (later, source) in config.source.iter().enumerate() {
         for (earlier, other) in config.source[..later].iter().enumerate() {
-            if overlap(source, other) {
+            if source.enabled && other.enabled && overlap(source, other) {
                 faults.push(Fault {
                     path: format!("source[{later}].folder"),
                     kind: FaultKind::Conflict,
@@ -51,6 +52,9 @@ pub fn conflicts(config: &Config) -> Vec<Fault> {
             }
         }
     }
+    if config.proxy.mode == ProxyMode::Manual && config.proxy.url.is_none() {
+        faults.push(missing("proxy.url", "`mode = \"manual\"` needs the address of the proxy"));
+    }
     if config.upload.backoff_max_secs < config.upload.backoff_initial_secs {
         faults.push(conflict("upload.backoff_max_secs", "is shorter than upload.backoff_initial_secs"));
     }
@@ -58,6 +62,25 @@ pub fn conflicts(config: &Config) -> Vec<Fault> {
         faults.push(conflict("upload.breaker_max_cooldown_secs", "is shorter than upload.breaker_cooldown_secs"));
     }
     faults
+}
+
+fn station(faults: &mut Vec<Fault>, config: &Config) {
+    let station = &config.station;
+    distinct(faults, "station.preset", station.preset.iter().map(|p| p.name.as_str()));
+    if let Some(active) = &station.active
+        && !station.preset.iter().any(|preset| preset.name.eq_ignore_ascii_case(active))
+    {
+        let names: Vec<&str> = station.preset.iter().map(|preset| preset.name.as_str()).collect();
+        let known = if names.is_empty() { "there is none".to_owned() } else { format!("there are: {}", names.join(", ")) };
+        faults.push(conflict("station.active", &format!("no preset has the name {active:?}; {known}")));
+    }
+    if station.name_from == NameFrom::Variable && station.name_variable.is_none() {
+        faults.push(missing("station.name_variable", "`name_from = \"variable\"` needs the name of the variable"));
+    }
+}
+
+fn missing(path: &str, message: &str) -> Fault {
+    Fault { path: path.to_owned(), kind: FaultKind::Missing, message: message.to_owned() }
 }
 
 fn conflict(path: &str, message: &str) -> Fault {

@@ -1,6 +1,6 @@
 //! Replacing a file so that a reader, or the next start after a power cut, sees the old bytes or the new ones, never a mix.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -14,21 +14,122 @@ pub const TEMPORARY_PREFIX: &str = ".waybill-tmp-";
 /// # Errors
 /// Any I/O error; the old file is then still whole, and the temporary file is removed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let (folder, temporary) = beside(path)?;
-    let result = (|| {
-        let mut file = File::create_new(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        drop(file);
-        #[allow(clippy::disallowed_methods, reason = "this is the one place that replaces files")]
-        platform::retry_sharing(|| std::fs::rename(&temporary, path))?;
-        platform::sync_folder(&folder)
-    })();
-    if result.is_err() {
-        // The first error is the one to tell; a temporary file that stays is recognised by its name.
-        let _already_failed = std::fs::remove_file(&temporary);
+    let temporary = folder_of(path).join(format!("{TEMPORARY_PREFIX}{}", uuid::Uuid::new_v4().simple()));
+    let mut staged = Staged::create(path, &temporary, Access::Usual)?;
+    staged.write(bytes)?;
+    staged.sync()?;
+    staged.rename()?;
+    platform::sync_folder(&folder_of(path))
+}
+
+/// Who may use a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever new files are for where it lies.
+    Usual,
+    /// Its owner alone.
+    Private,
+}
+
+/// The new content of a file step by step, for those who look at it before it counts: create, [`write`](Self::write),
+/// [`sync`](Self::sync), [`rename`](Self::rename), then [`sync_folder`](super::sync_folder). Dropped before the rename it leaves nothing
+/// behind; what a process that died in between left is removed by the next one that uses the same temporary name.
+#[derive(Debug)]
+pub struct Staged {
+    target: PathBuf,
+    temporary: PathBuf,
+    // Open until it is synced: Windows renames no open file.
+    file: Option<File>,
+    placed: bool,
+}
+
+impl Staged {
+    /// An empty file `temporary`, which lies in the same folder as `target`. A leftover of that name is removed: nobody else may use the
+    /// name at the same time.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn create(target: &Path, temporary: &Path, access: Access) -> io::Result<Self> {
+        if target.file_name().is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no file", target.display())));
+        }
+        match platform::retry_sharing(|| std::fs::remove_file(temporary)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = match access {
+            Access::Usual => File::create_new(temporary)?,
+            Access::Private => platform::create_new_private(temporary)?,
+        };
+        Ok(Self { target: target.to_owned(), temporary: temporary.to_owned(), file: Some(file), placed: false })
     }
-    result
+
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// Any I/O error; also after [`Staged::sync`].
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.open()?.write_all(bytes)
+    }
+
+    /// Gives it the owner and the permissions of `old`, as far as the OS keeps them with the file and lets this user give them.
+    ///
+    /// # Errors
+    /// Any I/O error; also after [`Staged::sync`].
+    pub fn resemble(&mut self, old: &Metadata) -> io::Result<()> {
+        platform::resemble(self.open()?, old)
+    }
+
+    /// Gives it to whom `of` belongs, if this user may give files away.
+    pub fn belong_to_owner(&self, of: &Metadata) {
+        if let Some(file) = &self.file {
+            platform::belong_to_owner(file, of);
+        }
+    }
+
+    /// What the OS gives back of what was written.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        std::fs::read(&self.temporary)
+    }
+
+    /// Makes the content durable and closes the file.
+    ///
+    /// # Errors
+    /// Any I/O error; also if it was called before.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.open()?.sync_all()?;
+        self.file = None;
+        Ok(())
+    }
+
+    /// Puts it in the place of the target. The name is durable after [`sync_folder`](super::sync_folder).
+    ///
+    /// # Errors
+    /// Any I/O error; the old file is then still whole.
+    pub fn rename(mut self) -> io::Result<()> {
+        self.file = None;
+        #[allow(clippy::disallowed_methods, reason = "this is the one place that replaces files")]
+        platform::retry_sharing(|| std::fs::rename(&self.temporary, &self.target))?;
+        self.placed = true;
+        Ok(())
+    }
+
+    fn open(&mut self) -> io::Result<&mut File> {
+        self.file.as_mut().ok_or_else(|| io::Error::other("the file is closed already"))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.placed {
+            self.file = None;
+            // Why it was given up is told by whoever did; a file that stays is recognised by its name.
+            let _given_up = std::fs::remove_file(&self.temporary);
+        }
+    }
 }
 
 /// Writes a new file durably; fails if `path` exists. The file is only for its owner.
@@ -58,15 +159,6 @@ pub fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn beside(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
-    if path.file_name().is_none() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no file", path.display())));
-    }
-    let folder = folder_of(path);
-    let temporary = folder.join(format!("{TEMPORARY_PREFIX}{}", uuid::Uuid::new_v4().simple()));
-    Ok((folder, temporary))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +182,39 @@ mod tests {
         assert!(replace(&path, b"two").is_err());
         assert_eq!(std::fs::read(path.join("inside")).unwrap(), b"x");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_staged_counts_after_the_rename_and_leaves_nothing_if_it_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        replace(&path, b"old").unwrap();
+        // What a dead writer left.
+        replace(&folder.path().join(".new"), b"half").unwrap();
+        let mut staged = Staged::create(&path, &folder.path().join(".new"), Access::Usual).unwrap();
+        staged.write(b"new").unwrap();
+        assert_eq!((staged.read().unwrap(), std::fs::read(&path).unwrap()), (b"new".to_vec(), b"old".to_vec()));
+        drop(staged);
+        assert_eq!((std::fs::read(&path).unwrap(), std::fs::read_dir(folder.path()).unwrap().count()), (b"old".to_vec(), 1));
+        let mut staged = Staged::create(&path, &folder.path().join(".new"), Access::Private).unwrap();
+        staged.write(b"new").unwrap();
+        staged.sync().unwrap();
+        assert!(staged.write(b"more").is_err());
+        staged.rename().unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), std::fs::read_dir(folder.path()).unwrap().count()), (b"new".to_vec(), 1));
+        assert!(super::super::private::is_private(&path).unwrap());
+    }
+
+    #[test]
+    fn permissions_are_kept_if_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        create_private(&path, b"old").unwrap();
+        let mut staged = Staged::create(&path, &folder.path().join(".new"), Access::Usual).unwrap();
+        staged.resemble(&std::fs::metadata(&path).unwrap()).unwrap();
+        staged.sync().unwrap();
+        staged.rename().unwrap();
+        assert!(super::super::private::is_private(&path).unwrap());
     }
 
     #[test]

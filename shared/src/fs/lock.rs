@@ -5,6 +5,12 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::atomic::{Access, Staged};
+
+/// How often a lock that another holds is tried again: the OS has no wait for it that ends.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// A held lock; dropping it, or the end of the process however it ends, releases it.
 #[derive(Debug)]
@@ -45,24 +51,60 @@ impl Lock {
         let file = open(path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = std::fs::read_to_string(owner_file(path)).unwrap_or_default();
-                let holder = match crate::text::printable(holder.trim(), 200) {
-                    empty if empty.is_empty() => "another process".to_owned(),
-                    named => named,
-                };
-                return Err(LockError::Held { path: crate::text::path(path), holder });
-            }
+            Err(TryLockError::WouldBlock) => return Err(held(path)),
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         let owner_file = owner_file(path);
-        match super::atomic::replace(&owner_file, owner.as_bytes()) {
+        match say_who(&owner_file, owner) {
             // In a folder that several users share, the file may be another user's: the lock is what counts.
             Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(io(error)),
             _ => {}
         }
         Ok(Self { _file: file, owner: owner_file })
     }
+
+    /// The same, and waits for whoever holds it, at most so long. Of those who come this way one waits at the lock and the others behind it:
+    /// whoever takes the lock over and over keeps nobody away for ever. A second file beside it, `.next`, is the place of the one.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn acquire_within(path: &Path, owner: &str, longest: Duration) -> Result<Self, LockError> {
+        let deadline = Instant::now() + longest;
+        let next = beside(path, ".next");
+        let io = |source| LockError::Io { path: crate::text::path(&next), source };
+        let turn = open(&next).map_err(io)?;
+        loop {
+            match turn.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => return Err(held(path)),
+                Err(TryLockError::Error(source)) => return Err(io(source)),
+            }
+        }
+        loop {
+            match Self::acquire(path, owner) {
+                Err(LockError::Held { .. }) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                result => return result,
+            }
+        }
+    }
+}
+
+fn held(path: &Path) -> LockError {
+    let holder = std::fs::read_to_string(owner_file(path)).unwrap_or_default();
+    let holder = match crate::text::printable(holder.trim(), 200) {
+        empty if empty.is_empty() => "another process".to_owned(),
+        named => named,
+    };
+    LockError::Held { path: crate::text::path(path), holder }
+}
+
+/// Writes who holds the lock. The holder is the only writer, so one temporary name is enough and a dead one's leftover goes; it need not
+/// be durable, because no lock outlives a power cut.
+fn say_who(file: &Path, owner: &str) -> io::Result<()> {
+    let mut staged = Staged::create(file, &beside(file, ".new"), Access::Usual)?;
+    staged.write(owner.as_bytes())?;
+    staged.rename()
 }
 
 /// Who holds a lock at this moment, if anybody does.
@@ -96,8 +138,12 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn owner_file(lock: &Path) -> PathBuf {
-    let mut name = lock.as_os_str().to_owned();
-    name.push(".owner");
+    beside(lock, ".owner")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
     PathBuf::from(name)
 }
 
@@ -116,5 +162,24 @@ mod tests {
         }
         drop(first);
         Lock::acquire(&path, "process 43").unwrap();
+    }
+
+    #[test]
+    fn who_waits_gets_the_lock_when_it_is_free_and_is_told_the_holder_if_it_is_not_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.lock");
+        let first = Lock::acquire(&path, "process 42").unwrap();
+        match Lock::acquire_within(&path, "process 43", Duration::from_millis(30)) {
+            Err(LockError::Held { holder, .. }) => assert_eq!(holder, "process 42"),
+            other => panic!("{other:?}"),
+        }
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| Lock::acquire_within(&path, "process 43", Duration::from_secs(60)).unwrap());
+            drop(first);
+            let second = waiting.join().unwrap();
+            assert_eq!(holder(&path).as_deref(), Some("process 43"));
+            drop(second);
+        });
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "only the lock file and its turn stay");
     }
 }

@@ -1,6 +1,6 @@
 //! File operations where Windows differs.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Component, Path, Prefix};
 use std::time::Duration;
@@ -35,6 +35,24 @@ pub fn create_shared_folder(path: &Path) -> io::Result<()> {
 
 pub(super) fn is_private(_path: &Path) -> io::Result<bool> {
     Ok(true)
+}
+
+/// A new file has the rights that its folder hands down, as the old one had.
+pub(super) fn resemble(_file: &mut File, _old: &Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+/// A new file has the rights that its folder hands down.
+pub(super) fn belong_to_owner(_file: &File, _of: &Metadata) {}
+
+/// Who may write a file or folder, in words.
+///
+/// # Errors
+/// Any I/O error.
+pub fn writers(path: &Path) -> io::Result<String> {
+    let read_only = std::fs::metadata(path)?.permissions().readonly();
+    let attribute = if read_only { "it has the attribute read-only; " } else { "" };
+    Ok(format!("{attribute}who may write it stands in its properties under Security"))
 }
 
 const ERROR_ACCESS_DENIED: i32 = 5;
@@ -88,4 +106,33 @@ pub fn is_network_folder(path: &Path) -> io::Result<bool> {
         }
         _ => Ok(false),
     }
+}
+
+/// Bytes of a folder's disk: those that this user may still write, and all (of its quota, if it has one).
+///
+/// # Errors
+/// Any I/O error.
+pub fn free_space(path: &Path) -> io::Result<(u64, u64)> {
+    use std::os::windows::ffi::OsStrExt as _;
+    use windows_sys::Win32::Storage::FileSystem::GetDiskFreeSpaceExW;
+
+    let absolute = std::path::absolute(path)?;
+    let wide: Vec<u16> = absolute.as_os_str().encode_wide().chain([0]).collect();
+    let (mut free, mut total) = (0u64, 0u64);
+    #[allow(unsafe_code, reason = "GetDiskFreeSpaceExW has no safe binding in std")]
+    // SAFETY: `wide` ends in NUL; it and both numbers live over the call; the third number may be left out.
+    let told = unsafe { GetDiskFreeSpaceExW(wide.as_ptr(), &mut free, &mut total, std::ptr::null_mut()) };
+    if told == 0 { Err(io::Error::last_os_error()) } else { Ok((free, total)) }
+}
+
+/// Whether this user may add files to a folder; asks for the right and adds none.
+///
+/// # Errors
+/// `PermissionDenied`, or any other I/O error.
+pub fn may_add_files(folder: &Path) -> io::Result<()> {
+    use std::os::windows::fs::OpenOptionsExt as _;
+    use windows_sys::Win32::Storage::FileSystem::{FILE_ADD_FILE, FILE_FLAG_BACKUP_SEMANTICS};
+
+    // Sharing stays at its default, everything: whoever uses the folder at the same time is not disturbed.
+    OpenOptions::new().access_mode(FILE_ADD_FILE).custom_flags(FILE_FLAG_BACKUP_SEMANTICS).open(folder).map(drop)
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{FaultKind, Reader, Value};
+use super::{FaultKind, Reader, Shape, Value};
 
 /// A value that can be read from one place of a document.
 ///
@@ -11,6 +11,10 @@ use super::{FaultKind, Reader, Value};
 pub trait Field: Sized {
     /// The type in words, for messages and the reference page.
     fn type_name() -> String;
+    /// What a value looks like, for programs.
+    fn shape() -> Shape {
+        Shape::Any
+    }
     /// Reads the value found at the reader's place.
     fn read(value: Value, reader: &mut Reader) -> Option<Self>;
 }
@@ -18,6 +22,9 @@ pub trait Field: Sized {
 impl Field for String {
     fn type_name() -> String {
         "text".to_owned()
+    }
+    fn shape() -> Shape {
+        Shape::Text
     }
     fn read(value: Value, reader: &mut Reader) -> Option<Self> {
         match value {
@@ -33,6 +40,9 @@ impl Field for String {
 impl Field for bool {
     fn type_name() -> String {
         "true or false".to_owned()
+    }
+    fn shape() -> Shape {
+        Shape::Flag
     }
     fn read(value: Value, reader: &mut Reader) -> Option<Self> {
         match value {
@@ -50,6 +60,9 @@ macro_rules! integers {
         impl Field for $int {
             fn type_name() -> String {
                 "whole number".to_owned()
+            }
+            fn shape() -> Shape {
+                Shape::Integer
             }
             fn read(value: Value, reader: &mut Reader) -> Option<Self> {
                 let Value::Number(number) = &value else {
@@ -77,6 +90,9 @@ impl Field for PathBuf {
     fn type_name() -> String {
         "path".to_owned()
     }
+    fn shape() -> Shape {
+        Shape::Path
+    }
     fn read(value: Value, reader: &mut Reader) -> Option<Self> {
         String::read(value, reader).map(PathBuf::from)
     }
@@ -86,6 +102,9 @@ impl<T: Field> Field for Option<T> {
     fn type_name() -> String {
         T::type_name()
     }
+    fn shape() -> Shape {
+        T::shape()
+    }
     fn read(value: Value, reader: &mut Reader) -> Option<Self> {
         if value.is_null() { Some(None) } else { T::read(value, reader).map(Some) }
     }
@@ -94,6 +113,9 @@ impl<T: Field> Field for Option<T> {
 impl<T: Field> Field for Vec<T> {
     fn type_name() -> String {
         format!("list of {}", T::type_name())
+    }
+    fn shape() -> Shape {
+        Shape::List(Box::new(T::shape()))
     }
     fn read(value: Value, reader: &mut Reader) -> Option<Self> {
         let Value::Array(items) = value else {
@@ -122,6 +144,9 @@ impl Field for Value {
 impl Field for super::Map<String, Value> {
     fn type_name() -> String {
         "table".to_owned()
+    }
+    fn shape() -> Shape {
+        Shape::OpenTable
     }
     fn read(value: Value, reader: &mut Reader) -> Option<Self> {
         match value {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use serde_json::{Map, Value};
 
 pub use field::Field;
-pub use section::{FieldInfo, Rule};
+pub use section::{FieldInfo, Page, Rule, Shape, described};
 
 /// What is wrong with one place of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -155,7 +155,7 @@ impl Reader {
 }
 
 /// A key as it stands in a path: bare where that is unambiguous, quoted and escaped else.
-fn quoted(key: &str) -> String {
+pub(crate) fn quoted(key: &str) -> String {
     let bare = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '@' | '$'));
     if bare { key.to_owned() } else { format!("{:?}", crate::text::shortened(key, 60)) }
 }

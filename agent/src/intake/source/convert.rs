@@ -72,8 +72,9 @@ impl Worker {
         }
     }
 
-    pub(super) fn also_taken_by(&self, path: &Path) -> Option<&str> {
-        self.setup.others.iter().find(|other| other.takes(path)).map(|other| other.name.as_str())
+    pub(super) fn also_taken_by(&self, path: &Path) -> Option<String> {
+        let own = &self.setup.context.name;
+        self.setup.neighbours.load().iter().find(|other| other.name != *own && other.takes(path)).map(|other| other.name.clone())
     }
 
     pub(super) fn converted(&mut self, path: &Path, conversion: Conversion) {

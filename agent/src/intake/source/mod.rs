@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use waybill_ipc::protocol::{Event, SourceState};
 use waybill_shared::config::{After, WhenFull};
@@ -75,8 +76,8 @@ pub struct SourceSetup {
     pub when_full: WhenFull,
     /// Folders that this agent has claimed.
     pub claims: Arc<Claims>,
-    /// What the other sources take.
-    pub others: Vec<Neighbour>,
+    /// What all sources take, this one included.
+    pub neighbours: Arc<ArcSwap<Vec<Neighbour>>>,
     /// The converters.
     pub pool: PoolHandle,
     /// To write to the queue.
@@ -89,7 +90,7 @@ pub struct SourceSetup {
     pub publish: Arc<dyn Fn(Event) + Send + Sync>,
 }
 
-/// Another source, as far as it matters that no file has two.
+/// A source, as far as it matters to the others that no file has two.
 #[derive(Debug)]
 pub struct Neighbour {
     /// Its name.
@@ -110,7 +111,7 @@ impl Neighbour {
 }
 
 /// What a source is told.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum Told {
     /// Take nothing new; end when what is under way is done.
     Drain,
@@ -258,7 +259,22 @@ impl Worker {
             }
             self.take_what_waits();
         }
+        self.forget_what_is_open();
         (self.setup.publish)(Event::Source { source: self.name(), state: SourceState::Stopped, error: None });
+    }
+
+    /// Files that were found and are not queued are found again at the next start.
+    fn forget_what_is_open(&mut self) {
+        for (path, candidate) in self.candidates.drain() {
+            let told_of = matches!(&candidate.phase, Phase::PostAction(taken) if taken.broken_units.is_none());
+            if candidate.announced && !told_of {
+                (self.setup.publish)(Event::FileForgotten {
+                    source: self.setup.context.name.clone(),
+                    file: file_name(&path),
+                    correlation_id: candidate.correlation_id.to_string(),
+                });
+            }
+        }
     }
 
     /// More results and events, as long as there are some, before the next look at the whole.

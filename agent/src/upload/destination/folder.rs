@@ -3,27 +3,41 @@
 //! `<start date of the test, UTC>/<serial>_<report id>.json`; the same report again replaces its file. File and folder are fsynced before a
 //! report counts as sent. The disk's work is done by threads of its own, never by the tasks that wait for it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::oneshot;
+use uuid::Uuid;
+use waybill_ipc::protocol::DestinationTest;
+use waybill_shared::config::Upload;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::fs::{atomic, sync_folder};
-use waybill_shared::text::file_name_component;
+use waybill_shared::text::{self, file_name_component};
 
-use super::{Delivered, Delivery, Destination, Parcel};
+use super::{Delivered, Delivery, Destination, Parcel, Testing, millis, test_limit};
 use crate::upload::verdict::Verdict;
 
 /// Threads that write; more only wait for the same disk.
 const THREADS: u32 = 4;
 
-type Job = (Parcel, oneshot::Sender<Delivered>);
+enum Job {
+    Write(Parcel, oneshot::Sender<Delivered>),
+    Probe(oneshot::Sender<std::io::Result<()>>),
+}
 
 /// A destination of kind `folder`.
 pub struct Folder {
+    name: String,
     folder: PathBuf,
+    test_limit: Duration,
+    // A test that hangs on a dead disk goes on after its caller has gone: no second one may take the room of a delivery.
+    testing: Arc<AtomicBool>,
     jobs: Option<crossbeam_channel::Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -33,20 +47,58 @@ impl Folder {
     ///
     /// # Errors
     /// The OS gives no thread.
-    pub fn start(name: &str, folder: PathBuf, concurrency: u32) -> Result<Self, ErrorReport> {
-        let (jobs, waiting) = crossbeam_channel::bounded::<Job>(concurrency as usize);
-        let threads = (1..=concurrency.min(THREADS))
+    pub fn start(name: &str, folder: PathBuf, upload: &Upload) -> Result<Self, ErrorReport> {
+        // As many deliveries as may be under way, and one test.
+        let (jobs, waiting) = crossbeam_channel::bounded::<Job>(upload.concurrency as usize + 1);
+        let testing = Arc::new(AtomicBool::new(false));
+        let threads = (1..=upload.concurrency.min(THREADS))
             .map(|number| {
-                let (waiting, folder) = (waiting.clone(), folder.clone());
+                let (waiting, folder, testing) = (waiting.clone(), folder.clone(), Arc::clone(&testing));
                 std::thread::Builder::new().name(format!("folder-{name}-{number}")).spawn(move || {
-                    for (parcel, told) in waiting {
-                        let _nobody_waits = told.send(write(&folder, &parcel));
+                    for job in waiting {
+                        match job {
+                            Job::Write(parcel, told) => {
+                                let _nobody_waits = told.send(write(&folder, &parcel));
+                            }
+                            Job::Probe(told) => {
+                                let found = probe(&folder);
+                                testing.store(false, Ordering::Release);
+                                let _nobody_waits = told.send(found);
+                            }
+                        }
                     }
                 })
             })
             .collect::<std::io::Result<_>>()
             .map_err(|error| ErrorReport::new(Code::Internal, format!("no thread for the folder: {error}")))?;
-        Ok(Self { folder, jobs: Some(jobs), threads })
+        Ok(Self { name: name.to_owned(), folder, test_limit: test_limit(upload), testing, jobs: Some(jobs), threads })
+    }
+
+    fn send(&self, job: Job) -> bool {
+        self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok())
+    }
+
+    /// Probes the folder on one of its threads: whether it is well, and a sentence.
+    async fn look(&self) -> (bool, String) {
+        let place = text::path(&self.folder);
+        if self.testing.swap(true, Ordering::AcqRel) {
+            return (false, format!("The last test of {place} has not ended yet: its disk or share does not answer."));
+        }
+        let (told, answer) = oneshot::channel();
+        if !self.send(Job::Probe(told)) {
+            self.testing.store(false, Ordering::Release);
+            return (false, format!("{place} cannot be tested now: its writers are busy."));
+        }
+        match tokio::time::timeout(self.test_limit, answer).await {
+            Ok(Ok(Ok(()))) => (true, format!("Reports can be written to {place}.")),
+            Ok(Ok(Err(error))) => {
+                (false, format!("{place} cannot be written: {error}. {}.", Code::DestinationFolderFailed.fix()))
+            }
+            Ok(Err(_)) => (false, format!("{place} could not be tested: its writer ended.")),
+            Err(_) => {
+                (false, format!("{place} does not answer within {} s. Check its disk or share.", self.test_limit.as_secs()))
+            }
+        }
     }
 }
 
@@ -70,12 +122,45 @@ impl Destination for Folder {
         Box::pin(async move {
             let down = |why: &str| Verdict::DestinationDown { error: ErrorReport::new(Code::DestinationFolderFailed, why) };
             let (told, answer) = oneshot::channel();
-            let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send((parcel, told)).is_ok());
-            if !sent {
+            if !self.send(Job::Write(parcel, told)) {
                 return Err(down("its writers are busy"));
             }
             answer.await.unwrap_or_else(|_| Err(down("its writer ended")))
         })
+    }
+    fn test(&self) -> Testing<'_> {
+        Box::pin(async move {
+            let started = Instant::now();
+            let (ok, message) = self.look().await;
+            Ok(DestinationTest {
+                destination: self.name.clone(),
+                ok,
+                status: None,
+                latency_ms: millis(started.elapsed()),
+                server: None,
+                message: text::printable(&message, 4000),
+                clock_skew_secs: None,
+                certificate: None,
+            })
+        })
+    }
+}
+
+/// Makes the folder if it is not there, and writes, secures and removes a file in it.
+fn probe(folder: &Path) -> std::io::Result<()> {
+    make_folder(folder)?;
+    let path = folder.join(format!(".waybill-test-{}", Uuid::new_v4()));
+    let written = std::fs::File::create_new(&path).and_then(|mut file| {
+        file.write_all(b"Waybill tests whether it may write here.\n")?;
+        file.sync_all()
+    });
+    match written {
+        Ok(()) => std::fs::remove_file(&path).and_then(|()| sync_folder(folder)),
+        Err(error) => {
+            // It may not even be there.
+            let _removed = std::fs::remove_file(&path);
+            Err(error)
+        }
     }
 }
 

@@ -1,18 +1,29 @@
 //! What a destination is.
 
+pub mod certificate;
 pub mod folder;
+pub mod http;
+#[cfg(test)]
+mod tests;
+pub mod trouble;
 pub mod wats;
 
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use waybill_shared::config::{self, DestinationKind, Upload};
+use waybill_ipc::protocol::DestinationTest;
+use waybill_shared::config::{self, DestinationKind, Proxy, Tls, Upload};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::{CorrelationId, ReportId};
 
 use super::verdict::Verdict;
+use crate::secrets::{SecretName, Store};
+
+/// Longest time for a test.
+const TEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// A report to deliver.
 #[derive(Debug, Clone)]
@@ -34,6 +45,9 @@ pub type Delivered = Result<String, Verdict>;
 /// A delivery that is under way; dropping it closes its connection.
 pub type Delivery<'a> = Pin<Box<dyn Future<Output = Delivered> + Send + 'a>>;
 
+/// A test that is under way; dropping it ends it.
+pub type Testing<'a> = Pin<Box<dyn Future<Output = Result<DestinationTest, ErrorReport>> + Send + 'a>>;
+
 /// A place that reports are delivered to.
 pub trait Destination: Send + Sync + 'static {
     /// Its address as people write it; a change of it makes it another place.
@@ -42,29 +56,52 @@ pub trait Destination: Send + Sync + 'static {
     fn accepted_before(&self);
     /// Delivers; confirmed only when the place has it for good.
     fn deliver(&self, parcel: Parcel) -> Delivery<'_>;
+    /// Makes the real call that a delivery depends on, without a report, in at most [`Upload::timeout_secs`] and never more than 30 s.
+    /// What the place answers, or that it does not, is a result; an error is what kept this station from asking: a missing secret, a file
+    /// that the configuration names. It counts for no breaker.
+    fn test(&self) -> Testing<'_>;
 }
 
-/// Makes a destination from its configuration.
+/// What destinations have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Common<'a> {
+    /// How reports are sent.
+    pub upload: &'a Upload,
+    /// The way to servers.
+    pub proxy: &'a Proxy,
+    /// How servers prove who they are.
+    pub tls: &'a Tls,
+    /// Folder that relative paths of the configuration start at.
+    pub base: &'a Path,
+    /// Where secrets are.
+    pub secrets: &'a Store,
+}
+
+/// Makes a destination from its configuration. What it reads later (secrets, `ca_file`) need not be there yet.
 ///
 /// # Errors
 /// What is missing or cannot be used.
-pub fn build(
-    config: &config::Destination,
-    upload: &Upload,
-    base: &Path,
-    secrets: &Path,
-) -> Result<Arc<dyn Destination>, ErrorReport> {
+pub fn build(config: &config::Destination, common: &Common<'_>) -> Result<Arc<dyn Destination>, ErrorReport> {
     let incomplete = |what: &str| ErrorReport::new(Code::ConfigInvalid, format!("destination {:?} has no {what}", config.name));
     Ok(match config.kind {
         DestinationKind::Folder => {
             let folder = config.folder.as_ref().ok_or_else(|| incomplete("folder"))?;
-            Arc::new(folder::Folder::start(&config.name, base.join(folder), upload.concurrency)?)
+            Arc::new(folder::Folder::start(&config.name, common.base.join(folder), common.upload)?)
         }
         DestinationKind::Wats => {
             let url = config.url.as_ref().ok_or_else(|| incomplete("url"))?;
-            let token =
-                crate::secrets::TokenSource::of(&config.name, config.token_file.as_deref().map(|file| base.join(file)), secrets);
-            Arc::new(wats::Wats::new(url, token, upload)?)
+            let token_file = config.token_file.as_deref().map(|file| common.base.join(file));
+            let token = common.secrets.source(SecretName::token(&config.name)?, token_file);
+            Arc::new(wats::Wats::new(&config.name, url, token, http::Http::new(common))?)
         }
     })
+}
+
+/// How long a test may take.
+fn test_limit(upload: &Upload) -> Duration {
+    TEST_LIMIT.min(Duration::from_secs(upload.timeout_secs))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,18 +1,20 @@
 //! A WATS-compatible server: `POST api/Report/WSJF` with a basic token.
 
-use std::error::Error as _;
+mod test;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, StatusCode, Url};
 use serde_json::Value;
-use waybill_shared::config::Upload;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::ReportId;
 use waybill_shared::text;
 
-use super::{Delivered, Delivery, Destination, Parcel};
+use super::http::Http;
+use super::trouble::Trouble;
+use super::{Delivered, Delivery, Destination, Parcel, Testing};
 use crate::secrets::TokenSource;
 use crate::upload::verdict::{Answer, Body, Context, Verdict, classify};
 
@@ -23,7 +25,8 @@ const TEXT: usize = 1000;
 
 /// A destination of kind `wats`.
 pub struct Wats {
-    client: Client,
+    name: String,
+    http: Http,
     base: Url,
     token: TokenSource,
     accepted: AtomicBool,
@@ -31,73 +34,100 @@ pub struct Wats {
 }
 
 impl Wats {
-    /// Prepares the client; nothing is sent yet.
+    /// Takes what it needs; nothing is read or sent yet.
     ///
     /// # Errors
     /// An address that cannot be used.
-    pub fn new(url: &str, token: TokenSource, upload: &Upload) -> Result<Self, ErrorReport> {
-        let invalid = |why: &dyn std::fmt::Display| ErrorReport::new(Code::ConfigInvalid, format!("{url}: {why}"));
-        let mut base = Url::parse(url).map_err(|error| invalid(&error))?;
+    pub fn new(name: &str, url: &str, token: TokenSource, http: Http) -> Result<Self, ErrorReport> {
+        let mut base = Url::parse(url).map_err(|error| ErrorReport::new(Code::ConfigInvalid, format!("{url}: {error}")))?;
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let client = Client::builder()
-            .user_agent(concat!("waybill/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(upload.connect_timeout_secs))
-            .timeout(Duration::from_secs(upload.timeout_secs))
-            .redirect(reqwest::redirect::Policy::none())
-            .pool_max_idle_per_host(upload.concurrency as usize)
-            .http1_only()
-            .build()
-            .map_err(|error| invalid(&error))?;
-        Ok(Self { client, base, token, accepted: AtomicBool::new(false), identified: AtomicBool::new(false) })
+        let (accepted, identified) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { name: name.to_owned(), http, base, token, accepted, identified })
     }
 
-    fn endpoint(&self, path: &str) -> Result<Url, Verdict> {
-        self.base.join(path).map_err(|error| Verdict::PauseDestination {
-            error: ErrorReport::new(Code::ConfigInvalid, format!("{}: {error}", self.base)),
-        })
+    fn endpoint(&self, path: &str) -> Result<Url, ErrorReport> {
+        self.base.join(path).map_err(|error| ErrorReport::new(Code::ConfigInvalid, format!("{}: {error}", self.base)))
     }
 
     /// The token as a header; read each time, so that a new one works at once.
-    fn authorization(&self) -> Result<HeaderValue, Verdict> {
-        let pause = |error| Verdict::PauseDestination { error };
-        let token = self.token.load().map_err(pause)?;
+    async fn authorization(&self) -> Result<HeaderValue, ErrorReport> {
+        let token = self.token.fetch().await?;
         let mut value = HeaderValue::from_str(&format!("Basic {}", token.expose()))
-            .map_err(|_| pause(ErrorReport::new(Code::SecretMissing, "the token holds characters that no token has")))?;
+            .map_err(|_| ErrorReport::new(Code::SecretMissing, "the token holds characters that no token has"))?;
         value.set_sensitive(true);
         Ok(value)
     }
 
     async fn post(&self, parcel: &Parcel) -> Result<Answer, Verdict> {
-        let request = self
-            .client
-            .post(self.endpoint("api/Report/WSJF")?)
-            .header(AUTHORIZATION, self.authorization()?)
+        let pause = |error| Verdict::PauseDestination { error };
+        let client = self.http.client().await.map_err(pause)?;
+        let request = client
+            .post(self.endpoint("api/Report/WSJF").map_err(pause)?)
+            .header(AUTHORIZATION, self.authorization().await.map_err(pause)?)
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/json")
             .header("X-Correlation-Id", parcel.correlation_id.to_string())
             .body(parcel.body.to_vec());
-        Ok(match request.send().await {
-            Ok(response) => read_answer(response, parcel.report_id).await,
-            Err(error) => no_answer(&error),
-        })
+        match request.send().await {
+            Ok(response) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(pause(proxy_refused())),
+            Ok(response) => Ok(read_answer(response, parcel.report_id).await),
+            Err(error) => self.no_answer(&error),
+        }
+    }
+
+    fn no_answer(&self, error: &reqwest::Error) -> Result<Answer, Verdict> {
+        match Trouble::of(error, self.http.manual_proxy()) {
+            Trouble::Tls { reason, .. } => {
+                self.http.forget();
+                Err(Verdict::DestinationDown { error: ErrorReport::new(Code::TlsFailed, reason) })
+            }
+            Trouble::ProxyLogin(reason) => Err(Verdict::PauseDestination { error: ErrorReport::new(Code::ProxyRefused, reason) }),
+            Trouble::NoConnection(reason) => Ok(Answer::NoConnection(reason)),
+            Trouble::Broken(reason) => Ok(Answer::Broken(reason)),
+        }
     }
 
     /// Whether this is a server of this kind: it answers a call that only such a server knows, and not with a page for people.
     async fn identify(&self) -> bool {
-        let (Ok(url), Ok(authorization)) = (self.endpoint("api/App/Version"), self.authorization()) else { return false };
-        let Ok(response) =
-            self.client.get(url).header(AUTHORIZATION, authorization).header(ACCEPT, "application/json").send().await
-        else {
-            return false;
-        };
-        if response.status() != StatusCode::OK {
-            return false;
-        }
-        let html = is_html(response.headers());
-        !html && bounded_body(response).await.is_ok_and(|body| !looks_like_html(&body))
+        let (Ok(client), Ok(authorization)) = (self.http.client().await, self.authorization().await) else { return false };
+        self.ask(&client, authorization).await.is_ok_and(|version| version.is_ours())
     }
+
+    /// The call that only such a server knows, with the token: `GET api/App/Version`.
+    async fn ask(&self, client: &Client, authorization: HeaderValue) -> Result<Version, Trouble> {
+        let trouble = |error: &reqwest::Error| Trouble::of(error, self.http.manual_proxy());
+        let url = self.endpoint("api/App/Version").map_err(|error| Trouble::NoConnection(error.message))?;
+        let request = client.get(url).header(AUTHORIZATION, authorization).header(ACCEPT, "application/json");
+        let response = request.send().await.map_err(|error| trouble(&error))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let tls = response.extensions().get::<reqwest::tls::TlsInfo>().cloned();
+        let body = bounded_body(response).await.map_err(|error| trouble(&error))?;
+        Ok(Version { status, headers, tls, body })
+    }
+}
+
+/// What came of the call that only such a server knows.
+struct Version {
+    status: u16,
+    headers: HeaderMap,
+    tls: Option<reqwest::tls::TlsInfo>,
+    body: Vec<u8>,
+}
+
+impl Version {
+    fn is_page(&self) -> bool {
+        is_html(&self.headers) || looks_like_html(&self.body)
+    }
+    fn is_ours(&self) -> bool {
+        self.status == StatusCode::OK && !self.is_page()
+    }
+}
+
+/// A proxy's answer to a call by http; to one by https it is an error of the connection.
+fn proxy_refused() -> ErrorReport {
+    ErrorReport::new(Code::ProxyRefused, "the proxy asks for a login, or does not accept the one that it was given (407)")
 }
 
 impl Destination for Wats {
@@ -132,6 +162,10 @@ impl Destination for Wats {
             judged
         })
     }
+
+    fn test(&self) -> Testing<'_> {
+        Box::pin(test::test(self))
+    }
 }
 
 async fn read_answer(response: reqwest::Response, report_id: ReportId) -> Answer {
@@ -140,7 +174,7 @@ async fn read_answer(response: reqwest::Response, report_id: ReportId) -> Answer
     let html = is_html(response.headers());
     match bounded_body(response).await {
         Ok(body) => Answer::Status { status, body: body_kind(&body, html, report_id), retry_after, text: words(&body, html) },
-        Err(error) => Answer::Broken(format!("the answer broke off: {error}")),
+        Err(error) => Answer::Broken(format!("the answer broke off: {}", Trouble::of(&error, None).reason())),
     }
 }
 
@@ -218,21 +252,6 @@ fn words(body: &[u8], html: bool) -> String {
         .as_ref()
         .and_then(|value| ["message", "Message", "error", "title", "detail"].iter().find_map(|key| value.get(key)?.as_str()));
     text::printable(message.unwrap_or(String::from_utf8_lossy(body).trim()), TEXT)
-}
-
-/// Why there is no answer: no connection at all, or one that broke with the report on its way.
-fn no_answer(error: &reqwest::Error) -> Answer {
-    let mut reason = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !reason.contains(&inner_text) {
-            reason = format!("{reason}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    let reason = text::printable(&reason, TEXT);
-    if error.is_connect() { Answer::NoConnection(reason) } else { Answer::Broken(reason) }
 }
 
 #[cfg(test)]

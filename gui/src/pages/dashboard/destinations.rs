@@ -69,6 +69,6 @@ fn tone(state: Connection) -> Tone {
         Connection::Online => Tone::Good,
         Connection::Degraded | Connection::BreakerOpen => Tone::Warning,
         Connection::Paused => Tone::Bad,
-        Connection::Idle | Connection::Removed => Tone::Neutral,
+        Connection::Idle | Connection::Removed | Connection::Disabled => Tone::Neutral,
     }
 }

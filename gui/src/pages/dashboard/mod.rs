@@ -11,6 +11,7 @@ use crate::theme::{TextKind, size};
 use crate::widgets::{connection_banner, connection_page};
 
 mod activity;
+mod configuration;
 mod destinations;
 mod plot;
 mod sources;
@@ -39,6 +40,7 @@ fn contents(ui: &mut Ui, model: &Model) -> Option<Command> {
     if model.stale_since_ms().is_some() {
         ui.multiply_opacity(size::STALE_OPACITY);
     }
+    configuration::show(ui, &snapshot.agent);
     summary::show(ui, snapshot);
     if ui.available_width() >= size::TWO_COLUMNS {
         two_columns(ui, |ui| places(ui, snapshot), |ui| events(ui, model, snapshot));

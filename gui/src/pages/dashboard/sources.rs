@@ -64,6 +64,6 @@ fn tone(state: SourceState) -> Tone {
         SourceState::Watching => Tone::Good,
         SourceState::Unavailable => Tone::Bad,
         SourceState::Paused => Tone::Warning,
-        SourceState::Starting | SourceState::Stopped => Tone::Neutral,
+        SourceState::Starting | SourceState::Stopped | SourceState::Disabled => Tone::Neutral,
     }
 }

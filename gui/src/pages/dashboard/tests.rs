@@ -1,11 +1,13 @@
 //! The overview as a screen reader finds it, without a window.
 
 use eframe::egui::Vec2;
+use eframe::egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use waybill_ipc::ClientError;
-use waybill_ipc::protocol::{Activity, ActivityKind, ClientKind, Hello, Snapshot, Update};
+use waybill_ipc::protocol::{Activity, ActivityKind, ClientKind, Connection, Event, Hello, Snapshot, SourceState, Update};
 use waybill_shared::error::{Code, ErrorReport};
+use waybill_shared::schema::{Fault, FaultKind};
 
 use super::Dashboard;
 use crate::command::Command;
@@ -141,6 +143,70 @@ fn a_station_without_sources_and_destinations_says_what_is_missing() {
     page.get_by_label("No deliveries in the last 2 minutes");
 }
 
+/// A configuration with so many faults.
+fn faulty(count: usize) -> ErrorReport {
+    let fault = |n| Fault { path: format!("source.ict{n}.folder"), kind: FaultKind::Missing, message: "is required".to_owned() };
+    let details = (0..count).map(fault).collect();
+    ErrorReport { details, ..ErrorReport::new(Code::ConfigInvalid, "config.toml has faults").with_fix("mend the fields") }
+}
+
+#[test]
+fn what_is_switched_off_says_so() {
+    let mut snapshot = sample::snapshot();
+    snapshot.sources[0].state = SourceState::Disabled;
+    snapshot.destinations[0].state = Connection::Disabled;
+    let page = page(connected(snapshot), WIDE);
+    page.get_by_label("Source ict").get_by_label("Off");
+    page.get_by_label("Destination archive").get_by_label("Off");
+    assert!(page.get_by_label("Destination main").query_by_label("Off").is_none());
+}
+
+#[test]
+fn a_faulty_configuration_file_shows_every_fault_and_what_to_do_until_it_is_mended() {
+    let mut model = connected(sample::snapshot());
+    assert!(page(model.clone(), WIDE).query_by_label("Something is wrong with the configuration").is_none());
+    let error = Some(faulty(8));
+    model.updated(Update::Event { seq: 2, at_ms: 1, event: Event::ConfigProblem { error } });
+    let mut shown = page(model.clone(), WIDE);
+    let banner = shown.get_by_role_and_label(Role::Group, "Something is wrong with the configuration");
+    banner.get_by_label("Configuration file /etc/waybill/config.toml");
+    for text in ["config.toml has faults", "mend the fields", "WB1001"] {
+        banner.get_by_label(text);
+    }
+    for n in 0..8 {
+        banner.get_by_label(&format!("source.ict{n}.folder is required"));
+    }
+    banner.get_by_label("Copy").click();
+    shown.step();
+    let copied = shown.output().platform_output.commands.iter().any(|command| {
+        matches!(command, eframe::egui::OutputCommand::CopyText(text) if text.contains("WB1001") && text.contains("source.ict7.folder"))
+    });
+    assert!(copied);
+    model.updated(Update::Event { seq: 3, at_ms: 2, event: Event::ConfigProblem { error: None } });
+    assert!(page(model, WIDE).query_by_label("Something is wrong with the configuration").is_none());
+}
+
+#[test]
+fn faults_that_are_not_listed_are_counted() {
+    let mut snapshot = sample::snapshot();
+    snapshot.destinations[1].error = Some(faulty(8));
+    let page = page(connected(snapshot), WIDE);
+    let main = page.get_by_label("Destination main");
+    main.get_by_label("source.ict4.folder is required");
+    assert!(main.query_by_label("source.ict5.folder is required").is_none());
+    main.get_by_label("3 more; a copy of the error has all of them");
+}
+
+#[test]
+fn a_station_that_nobody_has_set_up_says_how_to() {
+    const SENTENCE: &str = "This station is not set up yet: run `waybill-agent init`";
+    let mut snapshot = sample::snapshot();
+    assert!(page(connected(snapshot.clone()), WIDE).query_by_label(SENTENCE).is_none());
+    snapshot.agent.identity.configured = false;
+    let page = page(connected(snapshot), WIDE);
+    page.get_by_role_and_label(Role::Group, SENTENCE).get_by_label("There is no configuration file /etc/waybill/config.toml");
+}
+
 #[test]
 fn nothing_reaches_over_the_edge_of_a_small_window() {
     let mut snapshot = sample::snapshot();
@@ -148,6 +214,9 @@ fn nothing_reaches_over_the_edge_of_a_small_window() {
     snapshot.destinations[1].sent = 1_234_567_890;
     snapshot.sources[0].folder = "/a/very/long/path/".repeat(20);
     snapshot.sources[0].error = Some(ErrorReport::new(Code::FolderUnavailable, "/a/very/long/path/".repeat(20)));
+    snapshot.agent.config = "/a/very/long/path/".repeat(20);
+    snapshot.agent.config_problem = Some(faulty(8));
+    snapshot.agent.identity.configured = false;
     for size in [SMALL, Vec2::new(800.0, 600.0), Vec2::new(1060.0, 600.0), WIDE] {
         let page = page(absent(connected(snapshot.clone())), size);
         for node in page.root().children_recursive() {

@@ -1,0 +1,93 @@
+//! Which role each request needs.
+
+use waybill_ipc::protocol::{Request, Role};
+use waybill_shared::error::Code;
+
+/// The role that a request needs. Every way into the agent asks here, and nowhere else.
+#[must_use]
+pub fn needed(request: &Request) -> Role {
+    match request {
+        Request::Status
+        | Request::Deliveries { .. }
+        | Request::ConversionErrors { .. }
+        | Request::Subscribe
+        | Request::Unsubscribe
+        | Request::Health { .. }
+        | Request::History { .. }
+        | Request::Logs { .. }
+        | Request::Config
+        | Request::ConfigBackups
+        | Request::ConfigText { .. }
+        | Request::ConfigDiff { .. }
+        | Request::Secrets
+        | Request::Access
+        // Whoever knows the PIN may give it, and everybody may give a role back.
+        | Request::Elevate { .. }
+        | Request::DropRole => Role::Viewer,
+        Request::Diagnose => Role::Operator,
+        // Asking a destination as it is configured changes nothing; with other values it sends the token elsewhere.
+        Request::TestDestination { edits, token, .. } => {
+            if edits.is_empty() && token.is_none() { Role::Operator } else { Role::Engineer }
+        }
+        Request::ConfigChange(_)
+        | Request::ConfigRestore { .. }
+        | Request::SetSecret { .. }
+        | Request::ClearSecret { .. }
+        | Request::SetPin { .. }
+        | Request::ClearPin { .. } => Role::Engineer,
+    }
+}
+
+/// The role that stopping the agent needs.
+pub const STOP: Role = Role::Operator;
+
+/// What a request is about, in the words of the history. The texts hold no secret.
+#[must_use]
+pub fn described(request: &Request) -> (&'static str, String) {
+    match request {
+        Request::Status => ("status", String::new()),
+        Request::Deliveries { .. } => ("queue.list", String::new()),
+        Request::ConversionErrors { .. } => ("errors.list", String::new()),
+        Request::Subscribe | Request::Unsubscribe => ("events", String::new()),
+        Request::Health { .. } => ("health", String::new()),
+        Request::History { .. } => ("history.list", String::new()),
+        Request::Logs { .. } => ("logs", String::new()),
+        Request::Config | Request::ConfigBackups | Request::ConfigText { .. } | Request::ConfigDiff { .. } => {
+            ("config.show", String::new())
+        }
+        Request::ConfigChange(change) => {
+            let places: Vec<&str> = change.edits.iter().map(waybill_shared::config::Edit::place).collect();
+            ("config.set", waybill_shared::text::shortened(&places.join(", "), 500))
+        }
+        Request::ConfigRestore { id, .. } => ("config.restore", id.clone()),
+        Request::Secrets => ("secret.status", String::new()),
+        Request::SetSecret { name, .. } => ("secret.set", name.clone()),
+        Request::ClearSecret { name } => ("secret.clear", name.clone()),
+        Request::TestDestination { name, .. } => ("destination.test", name.clone()),
+        Request::Access => ("access.status", String::new()),
+        Request::Elevate { .. } => ("access.elevate", String::new()),
+        Request::DropRole => ("access.drop_role", String::new()),
+        Request::SetPin { .. } => ("access.set_pin", String::new()),
+        Request::ClearPin { .. } => ("access.clear_pin", String::new()),
+        Request::Diagnose => ("diagnose", String::new()),
+    }
+}
+
+/// True for errors by which something was not allowed, rather than went wrong.
+#[must_use]
+pub fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::RoleMissing
+            | Code::PinWrong
+            | Code::PinLocked
+            | Code::PinInvalid
+            | Code::ConfigInvalid
+            | Code::ConfigStale
+            | Code::ConfigPinned
+            | Code::DestinationHasUnsent
+            | Code::RequestInvalid
+            | Code::NotFound
+            | Code::TooManyRequests
+    )
+}

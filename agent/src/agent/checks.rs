@@ -1,0 +1,169 @@
+//! Which health checks there are, by the configuration in use.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use waybill_ipc::protocol::DestinationTest;
+use waybill_shared::config::Config;
+use waybill_shared::error::{Code, ErrorReport};
+
+use super::Live;
+use super::works::Tests;
+use crate::health::checks::{blocking::Threads, destination, disk, setup, source, store, tasks};
+use crate::health::{Check, Clock, Registry};
+use crate::queue::{Command, Reader, Writer};
+use crate::serve::hub::Hub;
+
+/// A task may be silent for so long while it has something to do.
+const STALL: Duration = Duration::from_secs(60);
+/// So long may the oldest report wait before its destination is unhealthy.
+const OLDEST_UNHEALTHY: Duration = Duration::from_secs(24 * 3600);
+
+/// Keeps the registered checks in step with the configuration.
+pub(super) struct Checks {
+    registry: Arc<Registry>,
+    base: PathBuf,
+    data: PathBuf,
+    live: Live,
+    hub: Hub,
+    reader: Reader,
+    writer: Writer,
+    tests: Tests,
+    tasks: TaskList,
+    threads: Threads,
+    clock: Clock,
+    // Held while checks come and go.
+    known: Mutex<BTreeSet<String>>,
+}
+
+/// Names of the agent's tasks and whether each still runs.
+pub(super) type TaskList = Arc<dyn Fn() -> Vec<tasks::TaskStatus> + Send + Sync>;
+
+/// What the checks look at.
+pub(super) struct Looked<'a> {
+    pub(super) base: &'a Path,
+    pub(super) data: &'a Path,
+    pub(super) live: &'a Live,
+    pub(super) hub: &'a Hub,
+    pub(super) reader: Reader,
+    pub(super) writer: Writer,
+    pub(super) tests: Tests,
+    pub(super) tasks: TaskList,
+}
+
+impl Checks {
+    pub(super) fn new(registry: Arc<Registry>, looked: Looked<'_>) -> Self {
+        let Looked { base, data, live, hub, reader, writer, tests, tasks } = looked;
+        Self {
+            registry,
+            base: base.to_owned(),
+            data: data.to_owned(),
+            live: Arc::clone(live),
+            hub: hub.clone(),
+            reader,
+            writer,
+            tests,
+            tasks,
+            threads: Threads::default(),
+            clock: Clock::system(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Registers what the configuration wants to be checked, and forgets the rest.
+    ///
+    /// # Errors
+    /// The OS gives no thread for a check.
+    pub(super) fn follow(&self, config: &Config) -> Result<(), ErrorReport> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = self
+            .all(config)
+            .map_err(|error| ErrorReport::new(Code::Internal, format!("no thread for a health check: {error}")))?;
+        let names: BTreeSet<String> = wanted.iter().map(|check| check.name().to_owned()).collect();
+        for gone in known.difference(&names) {
+            self.registry.unregister(gone);
+        }
+        let (interval, timeout) =
+            (Duration::from_secs(config.health.interval_secs), Duration::from_secs(config.health.timeout_secs));
+        for check in wanted {
+            self.registry.register(check.every(interval).within(timeout));
+        }
+        *known = names;
+        Ok(())
+    }
+
+    fn all(&self, config: &Config) -> std::io::Result<Vec<Check>> {
+        let mut all = vec![
+            self.setup(),
+            self.store(),
+            self.disk(config)?,
+            tasks::check(STALL, self.clock.clone(), {
+                let tasks = Arc::clone(&self.tasks);
+                move || tasks()
+            }),
+        ];
+        for source in config.source.iter().filter(|source| source.enabled) {
+            let hub = self.hub.clone();
+            let folder = self.base.join(&source.folder);
+            all.push(source::check(&source.name, folder, source.after, &self.threads, move || hub.snapshot())?);
+        }
+        for destination in config.destination.iter().filter(|destination| destination.enabled) {
+            all.push(self.destination(&destination.name, config));
+        }
+        Ok(all)
+    }
+
+    fn setup(&self) -> Check {
+        let live = Arc::clone(&self.live);
+        setup::check(move || {
+            let active = live.load();
+            let config = &active.effective.config;
+            setup::SetupStatus {
+                sources: config.source.iter().filter(|source| source.enabled).count(),
+                destinations: config.destination.iter().filter(|destination| destination.enabled).count(),
+                rejected: active.problem.clone(),
+            }
+        })
+    }
+
+    fn store(&self) -> Check {
+        let writer = self.writer.clone();
+        store::check(move || {
+            let writer = writer.clone();
+            async move { writer.ask(|ack| Command::Probe { ack }).await }
+        })
+    }
+
+    fn disk(&self, config: &Config) -> std::io::Result<Check> {
+        let mut limits = disk::Limits::default();
+        limits.degraded.bytes = config.health.disk_warn_bytes;
+        disk::check(self.data.clone(), limits, &self.threads)
+    }
+
+    fn destination(&self, name: &str, config: &Config) -> Check {
+        let limits = destination::Limits {
+            degraded: Duration::from_secs(config.health.oldest_pending_minutes * 60),
+            unhealthy: OLDEST_UNHEALTHY.max(Duration::from_secs(config.health.oldest_pending_minutes * 60)),
+        };
+        let (hub, reader, tests) = (self.hub.clone(), self.reader.clone(), Arc::clone(&self.tests));
+        let oldest = move |name: &str| {
+            let (reader, name) = (reader.clone(), name.to_owned());
+            async move { reader.oldest_pending(&name).await }
+        };
+        let probe = move |name: &str| {
+            let asked = tests.load().get(name).cloned();
+            async move {
+                match asked {
+                    None => Err(ErrorReport::new(Code::NotFound, "it is not there any more")),
+                    Some(destination) => match destination.test().await? {
+                        DestinationTest { ok: true, message, .. } => Ok(message),
+                        DestinationTest { message, .. } => Err(ErrorReport::new(Code::DestinationUnreachable, message)),
+                    },
+                }
+            }
+        };
+        destination::check(name, limits, self.clock.clone(), move || hub.snapshot(), oldest, probe)
+    }
+}

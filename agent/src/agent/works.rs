@@ -1,0 +1,384 @@
+//! What runs: sources, converters, destinations. It can be changed while it runs.
+//!
+//! A part that a new configuration does not concern goes on undisturbed. One that it does is drained, ended and started anew: a file that is
+//! being converted at this moment is committed and recognised by its fingerprint, a report that is on its way is waited for, or given up and
+//! sent again under the same id. Nothing is lost by a change, and nothing is there twice.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use waybill_ipc::protocol::{Configured, Event};
+use waybill_shared::config::{self, Config, Identity, Proxy, Tls, Upload, WhenFull};
+use waybill_shared::error::{Code, ErrorReport};
+use waybill_shared::paths::Instance;
+use waybill_shared::secret::Secret;
+
+use super::sources;
+use crate::convert::pool::Pool;
+use crate::convert::registry::Registry;
+use crate::intake::{Claims, Neighbour, Source, Told};
+use crate::queue::{Command, NewRoutes, Opened, Release, Routes};
+use crate::upload::{destination, dispatcher};
+use crate::{secrets, shutdown};
+
+/// Longest time for a part that is changed to end what it has begun; then it is cut off, which loses nothing.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Longest time for a part that was cut off to let go.
+const CANCEL: Duration = Duration::from_secs(5);
+/// Longest time for the queue to take other routes.
+const QUEUE: Duration = Duration::from_secs(10);
+
+/// A configuration as the works need it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Plan {
+    pub(super) config: Config,
+    pub(super) identity: Identity,
+    /// Changes whenever a secret does: a new token or password is a new destination.
+    pub(super) secrets: u64,
+}
+
+/// Everything a source is made of. Equal ones need no restart.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct SourcePlan {
+    pub(super) source: config::Source,
+    pub(super) identity: Identity,
+    pub(super) max_file_bytes: u64,
+    pub(super) when_full: WhenFull,
+}
+
+/// Everything a destination is made of.
+#[derive(Debug, Clone, PartialEq)]
+struct DestinationPlan {
+    destination: config::Destination,
+    upload: Upload,
+    proxy: Proxy,
+    tls: Tls,
+    secrets: u64,
+}
+
+struct Dispatcher {
+    plan: DestinationPlan,
+    destination: Arc<dyn destination::Destination>,
+    task: JoinSet<()>,
+    drain: CancellationToken,
+    cancel: CancellationToken,
+}
+
+/// The destinations that run, for those who ask them whether they would take reports.
+pub(super) type Tests = Arc<ArcSwap<HashMap<String, Arc<dyn destination::Destination>>>>;
+
+/// Who is woken when something was queued, by destination.
+pub(super) type Wakes = Arc<RwLock<HashMap<String, Arc<Notify>>>>;
+
+/// What runs.
+pub(super) struct Works {
+    pub(super) base: PathBuf,
+    secrets: secrets::Store,
+    pub(super) queue: Opened,
+    pub(super) publish: Arc<dyn Fn(Event) + Send + Sync>,
+    pub(super) registry: Registry,
+    pub(super) tests: Tests,
+    wakes: Wakes,
+    claims: Arc<Claims>,
+    neighbours: Arc<ArcSwap<Vec<Neighbour>>>,
+    pool: Option<Pool>,
+    sources: Vec<(SourcePlan, Source)>,
+    dispatchers: Vec<Dispatcher>,
+}
+
+impl Works {
+    /// Nothing runs yet but the pool's threads.
+    pub(super) fn new(
+        instance: &Instance,
+        base: PathBuf,
+        secrets: secrets::Store,
+        queue: Opened,
+        wakes: Wakes,
+        publish: Arc<dyn Fn(Event) + Send + Sync>,
+        workers: u32,
+    ) -> Result<Self, ErrorReport> {
+        let pool = Pool::start(workers, queue.writer.clone(), Arc::clone(&queue.backlog), instance.spool())
+            .map_err(|error| ErrorReport::new(Code::Internal, format!("no threads for the converters: {error}")))?;
+        Ok(Self {
+            base,
+            secrets,
+            queue,
+            publish,
+            registry: Registry::built_in(),
+            tests: Tests::default(),
+            wakes,
+            claims: Arc::default(),
+            neighbours: Arc::default(),
+            pool: Some(pool),
+            sources: Vec::new(),
+            dispatchers: Vec::new(),
+        })
+    }
+
+    /// Starts everything of a plan; the queue was opened with its routes.
+    pub(super) fn start(&mut self, plan: &Plan) -> Result<(), ErrorReport> {
+        self.start_dispatchers(plan)?;
+        self.start_sources(plan)
+    }
+
+    /// Brings the works from what they do to another plan. On an error some parts may be ended: bring them to the plan before.
+    ///
+    /// # Errors
+    /// What could not be put to work, or reports that would have nowhere to go.
+    pub(super) async fn change(&mut self, plan: &Plan, release: Release, told: Configured) -> Result<(), ErrorReport> {
+        // Whatever can be refused is refused before anything is touched.
+        let built = self.build_destinations(plan)?;
+        let wanted: Vec<SourcePlan> = source_plans(plan).collect();
+        self.stop_sources(|running| !wanted.contains(running)).await;
+        self.stop_dispatchers(|running| !built.iter().any(|(wanted, _)| wanted == running)).await;
+        // In its turn among the commits: what ended above has written down what it knew.
+        let routes = NewRoutes { routes: Routes::of(&plan.config), release, told: Box::new(told) };
+        let asked = self.queue.writer.ask(|ack| Command::Configure { new: Box::new(routes), ack });
+        match tokio::time::timeout(QUEUE, asked).await {
+            Ok(taken) => taken.map_err(|error| error.report())?,
+            Err(_) => {
+                let message = "the queue did not take the new destinations in time";
+                return Err(ErrorReport::new(Code::QueueWriteFailed, message));
+            }
+        }
+        self.start_built(built);
+        self.start_sources(plan)
+    }
+
+    /// What a plan wants and does not run, or has ended: empty if all is well.
+    pub(super) fn missing(&self, plan: &Plan) -> Vec<String> {
+        let sources = source_plans(plan)
+            .filter(|wanted| !self.sources.iter().any(|(running, source)| running == wanted && !source.is_finished()))
+            .map(|missing| format!("source {}", missing.source.name));
+        let destinations = destination_plans(plan)
+            .filter(|wanted| !self.dispatchers.iter().any(|running| running.plan == *wanted && !running.task.is_empty()))
+            .map(|missing| format!("destination {}", missing.destination.name));
+        sources.chain(destinations).collect()
+    }
+
+    fn build_destinations(
+        &self,
+        plan: &Plan,
+    ) -> Result<Vec<(DestinationPlan, Option<Arc<dyn destination::Destination>>)>, ErrorReport> {
+        destination_plans(plan)
+            .map(|wanted| {
+                let runs = self.dispatchers.iter().any(|running| running.plan == wanted);
+                let built = if runs { None } else { Some(self.build(&wanted)?) };
+                Ok((wanted, built))
+            })
+            .collect()
+    }
+
+    fn build(&self, plan: &DestinationPlan) -> Result<Arc<dyn destination::Destination>, ErrorReport> {
+        destination::build(&plan.destination, &self.common(&self.secrets, &plan.upload, &plan.proxy, &plan.tls))
+    }
+
+    /// A destination as a configuration has it, that is only asked something; perhaps with a token that is only tried.
+    pub(super) fn build_one(
+        &self,
+        destination: &config::Destination,
+        config: &Config,
+        token: Option<Secret>,
+    ) -> Result<Arc<dyn destination::Destination>, ErrorReport> {
+        let secrets = match token {
+            Some(token) => self.secrets.trying(secrets::SecretName::token(&destination.name)?, token),
+            None => self.secrets.clone(),
+        };
+        destination::build(destination, &self.common(&secrets, &config.upload, &config.proxy, &config.tls))
+    }
+
+    fn common<'a>(
+        &'a self,
+        secrets: &'a secrets::Store,
+        upload: &'a Upload,
+        proxy: &'a Proxy,
+        tls: &'a Tls,
+    ) -> destination::Common<'a> {
+        destination::Common { upload, proxy, tls, base: &self.base, secrets }
+    }
+
+    fn start_dispatchers(&mut self, plan: &Plan) -> Result<(), ErrorReport> {
+        let built = self.build_destinations(plan)?;
+        self.start_built(built);
+        Ok(())
+    }
+
+    fn start_built(&mut self, built: Vec<(DestinationPlan, Option<Arc<dyn destination::Destination>>)>) {
+        for (plan, destination) in built {
+            let Some(destination) = destination else { continue };
+            let (drain, cancel) = (CancellationToken::new(), CancellationToken::new());
+            let wake: Arc<Notify> = Arc::default();
+            let name = plan.destination.name.clone();
+            self.wakes.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name.clone(), Arc::clone(&wake));
+            let mut task = JoinSet::new();
+            task.spawn(dispatcher::run(dispatcher::Setup {
+                destination: Arc::clone(&destination),
+                name,
+                reader: self.queue.reader.clone(),
+                writer: self.queue.writer.clone(),
+                upload: plan.upload.clone(),
+                wake,
+                publish: Arc::clone(&self.publish),
+                drain: drain.clone(),
+                cancel: cancel.clone(),
+            }));
+            self.dispatchers.push(Dispatcher { plan, destination, task, drain, cancel });
+        }
+        let by_name = |running: &Dispatcher| (running.plan.destination.name.clone(), Arc::clone(&running.destination));
+        self.tests.store(Arc::new(self.dispatchers.iter().map(by_name).collect()));
+    }
+
+    fn start_sources(&mut self, plan: &Plan) -> Result<(), ErrorReport> {
+        let Some(pool) = &self.pool else { return Ok(()) };
+        let enabled: Vec<&config::Source> = plan.config.source.iter().filter(|source| source.enabled).collect();
+        self.neighbours.store(Arc::new(sources::neighbours(&enabled, &self.base)?));
+        let common = sources::Common {
+            base: &self.base,
+            registry: &self.registry,
+            claims: &self.claims,
+            neighbours: &self.neighbours,
+            pool,
+            queue: &self.queue,
+            publish: &self.publish,
+        };
+        let missing: Vec<SourcePlan> =
+            source_plans(plan).filter(|wanted| !self.sources.iter().any(|(running, _)| running == wanted)).collect();
+        for wanted in missing {
+            let source = common.start(&wanted)?;
+            self.sources.push((wanted, source));
+        }
+        Ok(())
+    }
+
+    async fn stop_sources(&mut self, which: impl Fn(&SourcePlan) -> bool) {
+        let (ending, staying) = std::mem::take(&mut self.sources).into_iter().partition(|(plan, _)| which(plan));
+        self.sources = staying;
+        let ending: Vec<(SourcePlan, Source)> = ending;
+        for (limit, told) in [(DRAIN, Told::Drain), (CANCEL, Told::Cancel)] {
+            ending.iter().for_each(|(_, source)| source.tell(told));
+            if shutdown::until(limit, None, || ending.iter().all(|(_, source)| source.is_finished())).await {
+                break;
+            }
+        }
+        for (plan, source) in ending {
+            if source.is_finished() {
+                source.join();
+            } else {
+                tracing::error!(
+                    event = "source_hangs",
+                    source = plan.source.name,
+                    "it was told to end and does not; its files wait for the next start"
+                );
+            }
+        }
+    }
+
+    async fn stop_dispatchers(&mut self, which: impl Fn(&DestinationPlan) -> bool) {
+        let (ending, staying) = std::mem::take(&mut self.dispatchers).into_iter().partition(|running| which(&running.plan));
+        self.dispatchers = staying;
+        let mut ending: Vec<Dispatcher> = ending;
+        ending.iter().for_each(|running| running.drain.cancel());
+        let ended = |ending: &mut Vec<Dispatcher>| {
+            ending.iter_mut().all(|running| {
+                while running.task.try_join_next().is_some() {}
+                running.task.is_empty()
+            })
+        };
+        if !shutdown::until(DRAIN, None, || ended(&mut ending)).await {
+            ending.iter().for_each(|running| running.cancel.cancel());
+            if !shutdown::until(CANCEL, None, || ended(&mut ending)).await {
+                ending.iter_mut().for_each(|running| running.task.abort_all());
+            }
+        }
+        let mut wakes = self.wakes.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for running in &ending {
+            wakes.remove(&running.plan.destination.name);
+        }
+    }
+
+    /// Each part that should run as long as this configuration does, and whether it does.
+    pub(super) fn alive(&self) -> Vec<(String, bool)> {
+        let sources = self.sources.iter().map(|(plan, source)| (format!("source {}", plan.source.name), !source.is_finished()));
+        let ended = |running: &Dispatcher| running.task.is_empty();
+        let destinations =
+            self.dispatchers.iter().map(|running| (format!("destination {}", running.plan.destination.name), !ended(running)));
+        sources.chain(destinations).collect()
+    }
+
+    // Stopping the whole, phase by phase.
+
+    /// Nothing new begins.
+    pub(super) fn drain(&self) {
+        self.dispatchers.iter().for_each(|running| running.drain.cancel());
+        if let Some(pool) = &self.pool {
+            pool.stop_accepting();
+        }
+        self.sources.iter().for_each(|(_, source)| source.tell(Told::Drain));
+    }
+
+    /// What has begun is told to let go.
+    pub(super) fn cancel(&self) {
+        self.dispatchers.iter().for_each(|running| running.cancel.cancel());
+        self.sources.iter().for_each(|(_, source)| source.tell(Told::Cancel));
+    }
+
+    /// True once everything has ended.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let dispatchers = self.dispatchers.iter_mut().all(|running| {
+            while running.task.try_join_next().is_some() {}
+            running.task.is_empty()
+        });
+        dispatchers && self.sources.iter().all(|(_, source)| source.is_finished())
+    }
+
+    /// Gives up what did not end, by name, and lets go of everything.
+    pub(super) fn give_up(&mut self) -> Vec<String> {
+        let mut stragglers = Vec::new();
+        for (plan, source) in self.sources.drain(..) {
+            if source.is_finished() {
+                source.join();
+            } else {
+                stragglers.push(format!("source {}", plan.source.name));
+            }
+        }
+        for mut running in self.dispatchers.drain(..) {
+            if !running.task.is_empty() {
+                stragglers.push(format!("destination {}", running.plan.destination.name));
+                running.task.abort_all();
+            }
+        }
+        if let Some(pool) = self.pool.take() {
+            if pool.active_count() == 0 && stragglers.is_empty() {
+                pool.join();
+            } else if pool.active_count() > 0 {
+                stragglers.push(format!("conversions still running: {}", pool.active_count()));
+            }
+        }
+        stragglers
+    }
+}
+
+fn source_plans(plan: &Plan) -> impl Iterator<Item = SourcePlan> {
+    plan.config.source.iter().filter(|source| source.enabled).map(|source| SourcePlan {
+        source: source.clone(),
+        identity: plan.identity.clone(),
+        max_file_bytes: plan.config.convert.max_file_bytes,
+        when_full: plan.config.queue.when_full,
+    })
+}
+
+fn destination_plans(plan: &Plan) -> impl Iterator<Item = DestinationPlan> {
+    plan.config.destination.iter().filter(|destination| destination.enabled).map(|destination| DestinationPlan {
+        destination: destination.clone(),
+        upload: plan.config.upload.clone(),
+        proxy: plan.config.proxy.clone(),
+        tls: plan.config.tls.clone(),
+        secrets: plan.secrets,
+    })
+}

@@ -1,0 +1,276 @@
+//! Which destinations there are, while the queue is open: new ones get what comes from now on, removed ones let go of what they hold.
+
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+use waybill_ipc::protocol::{Configured, Event};
+use waybill_shared::config::{Config, WhenFull};
+
+use super::apply::{Transaction, failed};
+use super::codes::{DISCARDED, FAILED, PENDING, STAGED};
+use super::{QueueError, rank, schema};
+
+/// What the queue needs to know of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routes {
+    /// All destinations, in the order of the configuration, and whether reports go there.
+    pub destinations: Vec<(String, bool)>,
+    /// Most reports that may wait for one of them.
+    pub max_entries: u64,
+    /// What happens when as many wait.
+    pub when_full: WhenFull,
+}
+
+impl Routes {
+    /// Those of a configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            destinations: config.destination.iter().map(|d| (d.name.clone(), d.enabled)).collect(),
+            max_entries: config.queue.max_entries,
+            when_full: config.queue.when_full,
+        }
+    }
+}
+
+/// What becomes of the reports of a destination that is removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Release {
+    /// The removal is refused if there are any.
+    Refuse,
+    /// They are discarded.
+    Discard,
+    /// They go to this destination.
+    MoveTo(String),
+}
+
+/// Other routes.
+#[derive(Debug)]
+pub struct NewRoutes {
+    /// The routes.
+    pub routes: Routes,
+    /// For all destinations that are removed.
+    pub release: Release,
+    /// Told to all who look on, in its place among the commits.
+    pub told: Box<Configured>,
+}
+
+/// Destinations with reports that wait or were refused, and how many; read from the file, for whoever has no agent to ask.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn unsent(database: &Path) -> Result<Vec<(String, u64)>, QueueError> {
+    let read = || -> rusqlite::Result<Vec<(String, u64)>> {
+        schema::open_reader(database)?
+            .prepare(
+                "SELECT d.name, sum(c.count) FROM counter c JOIN destination d ON d.destination = c.destination
+                 WHERE c.state IN (?1, ?2) GROUP BY d.destination HAVING sum(c.count) > 0 ORDER BY d.name",
+            )?
+            .query_map(params![PENDING, FAILED], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
+    };
+    read().map_err(|error| QueueError::Unavailable { path: waybill_shared::text::path(database), reason: error.to_string() })
+}
+
+/// Reports that were queued while there was no destination.
+type Unbound = Vec<(i64, [u8; 16], u8, i64)>;
+
+/// Binds reports that were queued while there was no destination to those there are now.
+pub(super) fn bind_unbound(
+    connection: &Connection,
+    active: &[i64],
+    mut count: impl FnMut(i64, u8) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    if active.is_empty() {
+        return Ok(());
+    }
+    let unbound: Unbound = connection
+        .prepare(
+            "SELECT e.entry, e.report_id, e.priority, e.queued_at FROM entry e JOIN file f ON f.file = e.file
+             WHERE f.state > 0 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = e.entry)",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .collect::<Result<_, _>>()?;
+    for (entry, report_id, priority, queued_at) in unbound {
+        for &destination in active {
+            connection.execute(
+                "INSERT INTO delivery (entry, destination, state, report_id, priority, rank) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![entry, destination, PENDING, report_id, priority, rank::rank(queued_at, priority)],
+            )?;
+            count(destination, priority)?;
+        }
+    }
+    Ok(())
+}
+
+impl Transaction<'_> {
+    /// Takes other routes, or refuses as a whole.
+    pub(super) fn configure(&mut self, new: NewRoutes) -> Result<(), QueueError> {
+        self.keep_routes();
+        self.alone(|this| this.reroute(&new)).inspect_err(|_| self.put_routes_back())?;
+        self.events.push(Event::Configured(new.told));
+        let freed = std::mem::take(&mut self.let_go);
+        self.events.extend(freed);
+        Ok(())
+    }
+
+    fn reroute(&mut self, new: &NewRoutes) -> Result<(), QueueError> {
+        let (mut active, mut configured) = (Vec::new(), Vec::new());
+        for (name, enabled) in &new.routes.destinations {
+            let key = self.new_key_of(name)?;
+            configured.push(key);
+            if *enabled {
+                active.push(key);
+            }
+        }
+        let was_empty = self.state.active.is_empty();
+        let closed: Vec<i64> = self.state.active.iter().copied().filter(|key| !active.contains(key)).collect();
+        let removed: Vec<i64> = self.state.configured.iter().copied().filter(|key| !configured.contains(key)).collect();
+        self.state.active.clone_from(&active);
+        self.state.configured = configured;
+        (self.state.max_entries, self.state.when_full) = (new.routes.max_entries, new.routes.when_full);
+        for key in closed {
+            self.drop_staged_of(key).map_err(failed)?;
+        }
+        for key in removed {
+            self.let_go_of(key, &new.release)?;
+        }
+        if was_empty {
+            let deltas = &mut self.deltas;
+            bind_unbound(self.connection, &active, |destination, priority| {
+                *deltas.entry((destination, PENDING, priority)).or_default() += 1;
+                Ok(())
+            })
+            .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn new_key_of(&mut self, name: &str) -> Result<i64, QueueError> {
+        if let Some((key, _)) = self.state.names.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)) {
+            return Ok(*key);
+        }
+        let key: i64 = self
+            .connection
+            .query_row("INSERT INTO destination (name) VALUES (?1) RETURNING destination", [name], |row| row.get(0))
+            .map_err(failed)?;
+        self.state.names.insert(key, name.to_owned());
+        Ok(key)
+    }
+
+    /// Reports of files that are not whole yet do not go where nothing goes any more.
+    fn drop_staged_of(&mut self, destination: i64) -> rusqlite::Result<()> {
+        let dropped: Vec<u8> = self
+            .connection
+            .prepare("DELETE FROM delivery WHERE destination = ?1 AND state = ?2 RETURNING priority")?
+            .query_map(params![destination, STAGED], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for priority in dropped {
+            *self.deltas.entry((destination, STAGED, priority)).or_default() -= 1;
+        }
+        Ok(())
+    }
+
+    fn let_go_of(&mut self, destination: i64, release: &Release) -> Result<(), QueueError> {
+        let name = self.state.names.get(&destination).cloned().unwrap_or_default();
+        let (pending, failed_count) = (self.count(destination, PENDING), self.count(destination, FAILED));
+        if pending + failed_count == 0 {
+            return Ok(());
+        }
+        let to = match release {
+            Release::Refuse => {
+                let waiting = u64::try_from(pending + failed_count).unwrap_or(0);
+                return Err(QueueError::Unsent { destination: name, waiting });
+            }
+            Release::Discard => None,
+            Release::MoveTo(to) => {
+                let key = self.state.active.iter().copied().find(|key| {
+                    self.state.names.get(key).is_some_and(|known| known.eq_ignore_ascii_case(to)) && *key != destination
+                });
+                Some(key.ok_or_else(|| QueueError::Write(format!("there is no enabled destination {to:?} to move reports to")))?)
+            }
+        };
+        let moved = match to {
+            Some(to) => self.move_all(destination, to).map_err(failed)?,
+            None => 0,
+        };
+        let discarded = self.discard_all(destination).map_err(failed)?;
+        tracing::warn!(
+            event = "destination_let_go",
+            destination = name,
+            moved,
+            discarded,
+            "a destination was removed with reports that were not sent"
+        );
+        self.let_go.push(Event::LetGo {
+            destination: name,
+            pending: u64::try_from(pending).unwrap_or(0),
+            failed: u64::try_from(failed_count).unwrap_or(0),
+            moved,
+            to: to.and_then(|to| self.state.names.get(&to).cloned()),
+        });
+        Ok(())
+    }
+
+    /// Moves what the other destination does not have already; as new there, due at once.
+    fn move_all(&mut self, from: i64, to: i64) -> rusqlite::Result<u64> {
+        let moved: Vec<(u8, i64)> = self
+            .connection
+            .prepare(
+                "SELECT priority, state FROM delivery WHERE destination = ?1 AND state IN (?3, ?4)
+                 AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.entry = delivery.entry AND o.destination = ?2)",
+            )?
+            .query_map(params![from, to, PENDING, FAILED], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        self.connection.execute(
+            "UPDATE delivery SET destination = ?2, state = ?3, due = 0, attempts = 0, tries = 0, mark = -1, finished_at = NULL, note = NULL
+             WHERE destination = ?1 AND state IN (?3, ?4)
+             AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.entry = delivery.entry AND o.destination = ?2)",
+            params![from, to, PENDING, FAILED],
+        )?;
+        for &(priority, state) in &moved {
+            *self.deltas.entry((from, state, priority)).or_default() -= 1;
+            *self.deltas.entry((to, PENDING, priority)).or_default() += 1;
+        }
+        Ok(moved.len() as u64)
+    }
+
+    fn discard_all(&mut self, destination: i64) -> rusqlite::Result<u64> {
+        let discarded: Vec<(u8, i64)> = self
+            .connection
+            .prepare("SELECT priority, state FROM delivery WHERE destination = ?1 AND state IN (?2, ?3)")?
+            .query_map(params![destination, PENDING, FAILED], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        self.connection.execute(
+            "UPDATE delivery SET state = ?4, finished_at = ?5, note = 'its destination was removed', due = 0
+             WHERE destination = ?1 AND state IN (?2, ?3)",
+            params![destination, PENDING, FAILED, DISCARDED, self.now.as_millisecond()],
+        )?;
+        for &(priority, state) in &discarded {
+            self.move_count(destination, priority, state, DISCARDED);
+        }
+        Ok(discarded.len() as u64)
+    }
+
+    /// Binds reports of a file that was staged to destinations that came meanwhile.
+    pub(super) fn bind_staged(&mut self, file: i64) -> rusqlite::Result<()> {
+        for destination in self.state.active.clone() {
+            let missing: Vec<(i64, [u8; 16], u8, i64)> = self
+                .connection
+                .prepare_cached(
+                    "SELECT e.entry, e.report_id, e.priority, e.queued_at FROM entry e WHERE e.file = ?1
+                     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = e.entry AND d.destination = ?2)",
+                )?
+                .query_map(params![file, destination], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+                .collect::<Result<_, _>>()?;
+            for (entry, report_id, priority, queued_at) in missing {
+                self.connection.execute(
+                    "INSERT INTO delivery (entry, destination, state, report_id, priority, rank) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![entry, destination, PENDING, report_id, priority, rank::rank(queued_at, priority)],
+                )?;
+                *self.deltas.entry((destination, PENDING, priority)).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+}

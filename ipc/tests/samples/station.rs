@@ -1,0 +1,244 @@
+//! Samples of what is about the station itself: configuration, secrets, access, health, history, log.
+
+use waybill_ipc::protocol::{
+    AccessStatus, BackupRow, CertificateInfo, CheckResult, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion,
+    DestinationTest, Diagnosis, HealthReport, HealthState, HistoryFilter, HistoryOutcome, HistoryRow, LogFilter, LogLevelName,
+    LogLine, Page, Reply, Request, Role, SecretRow, SecretText, Unsent, Via,
+};
+use waybill_shared::config::compare::Difference;
+use waybill_shared::config::{Edit, Origin};
+use waybill_shared::error::Code;
+
+use super::{CORRELATION, Family, ask, error, family, response};
+
+/// Each enumeration that only these messages have, at every place where it stands.
+pub(super) fn families() -> Vec<Family> {
+    vec![
+        family("request.config_change.edit", edits(), |edit| {
+            ask(Request::ConfigChange(ConfigChange { edits: vec![edit], ..change() }))
+        }),
+        family("request.config_change.unsent", unsent(), |unsent| {
+            ask(Request::ConfigChange(ConfigChange { unsent, ..change() }))
+        }),
+        family("request.test_destination.edit", edits(), |edit| {
+            ask(Request::TestDestination { name: "main".into(), edits: vec![edit], token: None })
+        }),
+        family("request.config_text.version", versions(), |version| ask(Request::ConfigText { version })),
+        family("request.config_diff.to", versions(), |to| ask(Request::ConfigDiff { from: ConfigVersion::Current, to })),
+        family("request.history.outcome", HistoryOutcome::ALL, |outcome| {
+            let filter = HistoryFilter { outcome: Some(outcome), ..HistoryFilter::default() };
+            ask(Request::History { filter, page: Page { after: None, limit: 10 } })
+        }),
+        family("request.logs.level", LEVELS, |level| {
+            ask(Request::Logs { filter: LogFilter { level: Some(level), ..LogFilter::default() }, limit: 10 })
+        }),
+        family("health.state", HEALTH, |state| response(Ok(Reply::Health(HealthReport { state, ..health() })))),
+        family("health.check.state", HEALTH, |state| {
+            response(Ok(Reply::Health(HealthReport { checks: vec![CheckResult { state, ..check() }], ..health() })))
+        }),
+        family("history.via", Via::ALL, |via| response(Ok(Reply::History(vec![HistoryRow { via, ..history() }])))),
+        family("history.outcome", HistoryOutcome::ALL, |outcome| {
+            response(Ok(Reply::History(vec![HistoryRow { outcome, ..history() }])))
+        }),
+        family("logs.level", LEVELS, |level| response(Ok(Reply::Logs(vec![LogLine { level: Some(level), ..line() }])))),
+        family("config.origin", [Origin::Environment("WAYBILL_X".into()), Origin::Managed("/etc/m.toml".into())], |origin| {
+            let values = vec![ConfigValue { origin: Some(origin), ..value() }];
+            response(Ok(Reply::Config(Box::new(ConfigState { values, ..config() }))))
+        }),
+        family("access.role", ROLES, |role| response(Ok(Reply::Access(AccessStatus { role, ..access() })))),
+        family("access.without_pin", ROLES, |without_pin| response(Ok(Reply::Access(AccessStatus { without_pin, ..access() })))),
+    ]
+}
+
+const HEALTH: [HealthState; 4] = [HealthState::Healthy, HealthState::Unknown, HealthState::Degraded, HealthState::Unhealthy];
+const LEVELS: [LogLevelName; 5] =
+    [LogLevelName::Trace, LogLevelName::Debug, LogLevelName::Info, LogLevelName::Warn, LogLevelName::Error];
+const ROLES: [Role; 3] = [Role::Viewer, Role::Operator, Role::Engineer];
+const AT: i64 = 1_700_000_000_000;
+
+/// The requests after the first five.
+pub(super) fn requests() -> Vec<Request> {
+    vec![
+        Request::Health { fresh: true },
+        Request::History {
+            filter: HistoryFilter {
+                since_ms: Some(AT),
+                until_ms: Some(-1),
+                who: Some("anna".into()),
+                action: Some("config.".into()),
+                target: Some("source.ict".into()),
+                outcome: Some(HistoryOutcome::Refused),
+                correlation_id: Some(CORRELATION.into()),
+            },
+            page: Page { after: Some(7), limit: 1000 },
+        },
+        Request::Logs {
+            filter: LogFilter {
+                correlation_id: Some(CORRELATION.into()),
+                level: Some(LogLevelName::Warn),
+                text: Some("Prüfling".into()),
+                since_ms: Some(AT),
+            },
+            limit: 1000,
+        },
+        Request::Config,
+        Request::ConfigBackups,
+        Request::ConfigText { version: ConfigVersion::Backup("b-1".into()) },
+        Request::ConfigDiff { from: ConfigVersion::Current, to: ConfigVersion::Text("[queue]".into()) },
+        Request::ConfigChange(change()),
+        Request::ConfigRestore { id: "b-1".into(), base: Some("5f7d9606".into()) },
+        Request::Secrets,
+        Request::SetSecret { name: "destination.main.token".into(), value: SecretText::new("geheim") },
+        Request::ClearSecret { name: "destination.main.token".into() },
+        Request::TestDestination { name: "main".into(), edits: edits(), token: Some(SecretText::new("geheim")) },
+        Request::Access,
+        Request::Elevate { pin: SecretText::new("1234") },
+        Request::DropRole,
+        Request::SetPin { old: Some(SecretText::new("1234")), new: SecretText::new("5678") },
+        Request::ClearPin { old: SecretText::new("1234") },
+        Request::Diagnose,
+    ]
+}
+
+/// The replies after the first four.
+pub(super) fn replies() -> Vec<Reply> {
+    vec![
+        Reply::Health(health()),
+        Reply::History(vec![history()]),
+        Reply::Logs(vec![line(), LogLine { at_ms: None, level: None, ..line() }]),
+        Reply::Config(Box::new(config())),
+        Reply::ConfigBackups(vec![BackupRow {
+            id: "b-1".into(),
+            at_ms: AT,
+            revision: "5f7d9606".into(),
+            bytes: 70_000,
+            intact: true,
+            current: false,
+        }]),
+        Reply::ConfigText("[station]\nname = \"ST-07\" # ä\n".into()),
+        Reply::ConfigDiff(vec![difference()]),
+        Reply::ConfigChanged(ConfigChanged {
+            revision: "5f7d9606".into(),
+            differences: vec![difference()],
+            waits_for_restart: vec!["log.format".into()],
+        }),
+        Reply::Secrets(vec![SecretRow {
+            name: "destination.main.token".into(),
+            set: true,
+            place: "the keyring".into(),
+            changeable: false,
+        }]),
+        Reply::DestinationTest(DestinationTest {
+            destination: "main".into(),
+            ok: false,
+            status: Some(401),
+            latency_ms: 300,
+            server: Some("2025.3".into()),
+            message: "the server refused the token".into(),
+            clock_skew_secs: Some(-70),
+            certificate: Some(CertificateInfo { subject: "CN=server".into(), issuer: "CN=root".into(), not_after_ms: AT }),
+        }),
+        Reply::Access(access()),
+        Reply::Diagnosis(Diagnosis { bundle: "/data/diagnosis.zip".into(), findings: vec!["the disk is nearly full".into()] }),
+    ]
+}
+
+fn edits() -> Vec<Edit> {
+    vec![
+        Edit::Set { place: "source.ict.folder".into(), value: "/in".into() },
+        Edit::Unset { place: "log.level".into() },
+        Edit::Add { list: "source".into(), name: "aoi".into() },
+        Edit::Replace { text: "[station]".into() },
+    ]
+}
+
+fn unsent() -> Vec<Unsent> {
+    vec![Unsent::Refuse, Unsent::Discard, Unsent::MoveTo("main".into())]
+}
+
+fn versions() -> Vec<ConfigVersion> {
+    vec![ConfigVersion::Current, ConfigVersion::Backup("b-1".into()), ConfigVersion::Text("[queue]".into())]
+}
+
+fn change() -> ConfigChange {
+    ConfigChange { base: Some("5f7d9606".into()), edits: edits(), unsent: Unsent::MoveTo("main".into()), dry_run: true }
+}
+
+fn difference() -> Difference {
+    Difference { place: "source.ict.folder".into(), before: None, after: Some("\"/in\"".into()) }
+}
+
+fn value() -> ConfigValue {
+    ConfigValue { place: "queue.max_entries".into(), value: "100000".into(), origin: None }
+}
+
+fn config() -> ConfigState {
+    ConfigState {
+        revision: "5f7d9606".into(),
+        path: "/etc/waybill/config.toml".into(),
+        text: "[queue]\nmax_entries = 100000\n".into(),
+        values: vec![value()],
+        problem: Some(error()),
+        waits_for_restart: vec!["log.format".into()],
+        configured: true,
+    }
+}
+
+fn access() -> AccessStatus {
+    AccessStatus {
+        role: Role::Engineer,
+        pin_set: true,
+        elevated_until_ms: Some(AT),
+        without_pin: Role::Operator,
+        locked_until_ms: None,
+    }
+}
+
+fn check() -> CheckResult {
+    CheckResult {
+        name: "destination main".into(),
+        state: HealthState::Degraded,
+        message: "the last try failed".into(),
+        error: Some(error()),
+        critical: true,
+        checked_at_ms: Some(AT),
+        took_ms: Some(300),
+        since_ms: Some(-1),
+        values: vec![("oldest_secs".into(), "70".into())],
+    }
+}
+
+fn health() -> HealthReport {
+    HealthReport { state: HealthState::Degraded, live: true, ready: false, checks: vec![check()], at_ms: AT }
+}
+
+fn history() -> HistoryRow {
+    HistoryRow {
+        key: 70_000,
+        at_ms: AT,
+        who: "anna (uid 1000)".into(),
+        via: Via::Ipc,
+        action: "config.set".into(),
+        target: "source.ict.folder".into(),
+        before: None,
+        after: Some("\"/in\"".into()),
+        outcome: HistoryOutcome::Refused,
+        message: Some("what, where, why".into()),
+        code: Some(Code::ConfigStale),
+        correlation_id: Some(CORRELATION.into()),
+    }
+}
+
+fn line() -> LogLine {
+    LogLine {
+        at_ms: Some(AT),
+        level: Some(LogLevelName::Info),
+        event: Some("file_queued".into()),
+        message: "a file is in the queue".into(),
+        source: Some("ict".into()),
+        destination: None,
+        correlation_id: Some(CORRELATION.into()),
+        fields: vec![("reports".into(), "300".into())],
+        key: 1_u64 << 40,
+    }
+}
