@@ -31,7 +31,6 @@ const PUBLISHERS: [&str; 2] = ["a", "b"];
 fn check(test: fn()) {
     let asked = std::env::var("WAYBILL_INTERLEAVINGS").ok().and_then(|text| text.parse().ok());
     let count = asked.unwrap_or(INTERLEAVINGS);
-    assert!(count >= INTERLEAVINGS || asked.is_some());
     assert_eq!(Runner::new(RandomScheduler::new(count), Config::new()).run(test), count);
     assert_eq!(Runner::new(PctScheduler::new(DEPTH, count), Config::new()).run(test), count);
 }
@@ -141,7 +140,7 @@ fn one_that_never_takes_delays_nobody_and_is_told_exactly_what_it_missed() {
         });
         // The others are through before the slow one takes anything.
         let fast = thread::spawn(move || follow(fast, total)).join().unwrap();
-        assert_eq!((fast.seq, fast.events.max(total - fast.events) <= total), (Some(total), true));
+        assert_eq!(fast.seq, Some(total));
         join(publishers.into());
         seen.take(block_on(slow.next()).unwrap());
         assert_eq!((seen.seq, seen.missed, seen.snapshots), (Some(total), total, 2));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use waybill_ipc::protocol::DestinationTest;
-use waybill_shared::config::Config;
+use waybill_shared::config::{Config, Destination, DestinationKind, Health, Source};
 use waybill_shared::error::{Code, ErrorReport};
 
 use super::Live;
@@ -35,7 +35,14 @@ pub(super) struct Checks {
     threads: Threads,
     clock: Clock,
     // Held while checks come and go.
-    known: Mutex<BTreeSet<String>>,
+    known: Mutex<Known>,
+}
+
+/// The checks that are registered, and what they were made from.
+#[derive(Default)]
+struct Known {
+    names: BTreeSet<String>,
+    parts: Option<(Vec<Source>, Vec<Destination>, Health)>,
 }
 
 /// Names of the agent's tasks and whether each still runs.
@@ -78,11 +85,16 @@ impl Checks {
     /// The OS gives no thread for a check.
     pub(super) fn follow(&self, config: &Config) -> Result<(), ErrorReport> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = (config.source.clone(), config.destination.clone(), config.health.clone());
+        if known.parts.as_ref() == Some(&parts) {
+            // Registered anew, they would know nothing until they are asked again.
+            return Ok(());
+        }
         let wanted = self
             .all(config)
             .map_err(|error| ErrorReport::new(Code::Internal, format!("no thread for a health check: {error}")))?;
         let names: BTreeSet<String> = wanted.iter().map(|check| check.name().to_owned()).collect();
-        for gone in known.difference(&names) {
+        for gone in known.names.difference(&names) {
             self.registry.unregister(gone);
         }
         let (interval, timeout) =
@@ -90,7 +102,7 @@ impl Checks {
         for check in wanted {
             self.registry.register(check.every(interval).within(timeout));
         }
-        *known = names;
+        *known = Known { names, parts: Some(parts) };
         Ok(())
     }
 
@@ -110,7 +122,7 @@ impl Checks {
             all.push(source::check(&source.name, folder, source.after, &self.threads, move || hub.snapshot())?);
         }
         for destination in config.destination.iter().filter(|destination| destination.enabled) {
-            all.push(self.destination(&destination.name, config));
+            all.push(self.destination(destination, config));
         }
         Ok(all)
     }
@@ -142,7 +154,11 @@ impl Checks {
         disk::check(self.data.clone(), limits, &self.threads)
     }
 
-    fn destination(&self, name: &str, config: &Config) -> Check {
+    fn destination(&self, configured: &Destination, config: &Config) -> Check {
+        let code = match configured.kind {
+            DestinationKind::Folder => Code::DestinationFolderFailed,
+            DestinationKind::Wats => Code::DestinationUnreachable,
+        };
         let limits = destination::Limits {
             degraded: Duration::from_secs(config.health.oldest_pending_minutes * 60),
             unhealthy: OLDEST_UNHEALTHY.max(Duration::from_secs(config.health.oldest_pending_minutes * 60)),
@@ -159,11 +175,11 @@ impl Checks {
                     None => Err(ErrorReport::new(Code::NotFound, "it is not there any more")),
                     Some(destination) => match destination.test().await? {
                         DestinationTest { ok: true, message, .. } => Ok(message),
-                        DestinationTest { message, .. } => Err(ErrorReport::new(Code::DestinationUnreachable, message)),
+                        DestinationTest { message, .. } => Err(ErrorReport::new(code, message)),
                     },
                 }
             }
         };
-        destination::check(name, limits, self.clock.clone(), move || hub.snapshot(), oldest, probe)
+        destination::check(&configured.name, limits, self.clock.clone(), move || hub.snapshot(), oldest, probe)
     }
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::protocol::{ConfigChange, ConfigChanged, Event, Unsent, Via};
 use waybill_shared::config::compare::{Difference, differences};
-use waybill_shared::config::{Config, Edit, Effective, Origin, tree};
+use waybill_shared::config::{Config, ConfigError, Edit, Effective, Origin, tree};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::CorrelationId;
 use waybill_shared::paths::Instance;
@@ -223,9 +223,8 @@ impl Keeping {
         let prepared = match pinned {
             Some(error) => Err(error),
             None => {
-                let text = move |before: &str| {
-                    config::store::edited(before, &edits).map_err(|error| error.report("the new configuration"))
-                };
+                let instance = self.tools.instance.clone();
+                let text = move |before: &str| edited(&instance, before, &edits);
                 self.prepare(change.base, text).await
             }
         };
@@ -481,6 +480,23 @@ pub(crate) fn prepare(
     let revision = config::store::revision(text.as_bytes());
     let active = Active { effective, text, revision, identity, problem: None, configured: true };
     Ok(Prepared { active, base: there.revision, differences })
+}
+
+/// A text with changes made; if some cannot be made, also what is wrong with the others: whoever mends them wants the whole list.
+pub(crate) fn edited(instance: &Instance, before: &str, edits: &[Edit]) -> Result<String, ErrorReport> {
+    let mut faults = match config::store::edited(before, edits) {
+        Ok(text) => return Ok(text),
+        Err(ConfigError::Faults(faults)) => faults,
+        Err(error) => return Err(error.report("the new configuration")),
+    };
+    let possible = edits
+        .iter()
+        .fold(before.to_owned(), |text, edit| config::store::edited(&text, std::slice::from_ref(edit)).unwrap_or(text));
+    let registry = Registry::built_in();
+    if let Err(others) = config::candidate(&config::sources::layers(instance)?, &possible, &|config| registry.faults(config)) {
+        faults.extend(others.details);
+    }
+    Err(ConfigError::Faults(faults).report("the new configuration"))
 }
 
 /// Writes what was checked in full, if what is there is still what it is based on. Blocking.

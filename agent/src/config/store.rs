@@ -329,6 +329,8 @@ fn as_fault(difference: &compare::Difference) -> Fault {
 pub fn edited(text: &str, edits: &[Edit]) -> Result<String, waybill_shared::config::ConfigError> {
     let plain = text.strip_prefix(BOM).unwrap_or(text);
     let changed = edit::apply(plain, edits)?;
+    // What separates sections separates nothing in front of the first one.
+    let changed = if plain.is_empty() { changed.trim_start_matches('\n').to_owned() } else { changed };
     if edits.iter().any(|edit| matches!(edit, Edit::Replace { .. })) {
         // A whole document is taken as it is given.
         return Ok(changed);

@@ -18,7 +18,7 @@ mod windows;
 use windows as platform;
 
 #[cfg(unix)]
-pub(crate) use platform::{current_user, group_id, user_in_words};
+pub(crate) use platform::{current_user, group_id, user_named};
 
 /// The group whose members may use the machine's agent.
 pub const GROUP: &str = "waybill";
@@ -48,6 +48,12 @@ impl Peer {
     }
 }
 
+/// The user of this process in words, as a [`Peer`] has it.
+#[must_use]
+pub fn this_user() -> String {
+    platform::this_user()
+}
+
 /// Why the other end may not talk to us.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
@@ -57,6 +63,16 @@ pub enum Refused {
     /// Another user.
     #[error("{found} is at the other end, only {expected} may be")]
     OtherUser {
+        /// Who it is.
+        found: String,
+        /// Who may.
+        expected: String,
+    },
+    /// Another user in the agent's place.
+    #[error("{found} answers at {place}, where only an agent of {expected} may")]
+    OtherAgent {
+        /// Where.
+        place: String,
         /// Who it is.
         found: String,
         /// Who may.
@@ -85,12 +101,16 @@ pub(crate) enum Expected {
     },
     /// Our own user.
     OwnAgent {
+        /// Where the endpoint is.
+        place: String,
         /// Why the endpoint's place is not to be trusted, if it is not.
         fault: Option<String>,
     },
     /// Our own user or the administrator, or whom the administrator gave the endpoint's folder.
     #[cfg_attr(windows, allow(dead_code, reason = "pipes have no folders"))]
     MachineAgent {
+        /// Where the endpoint is.
+        place: String,
         /// The owner of the endpoint's folder, or why it is not to be trusted.
         folder: Result<u32, String>,
     },

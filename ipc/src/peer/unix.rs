@@ -47,30 +47,48 @@ pub(super) fn check(credentials: &PeerCreds, expected: &Expected) -> Result<Know
 
 /// Whether the peer is the owner or a member of the group, if it is one of them.
 fn judge(found: u32, own: u32, expected: &Expected) -> Result<bool, Refused> {
-    let other = |expected: String| Refused::OtherUser { found: user_in_words(found), expected };
+    let stranger = |expected: String| Refused::OtherUser { found: user_named(found), expected };
+    let squatter = |place: &String, owner: u32| Refused::OtherAgent {
+        place: place.clone(),
+        found: user_named(found),
+        expected: user_named(owner),
+    };
     match expected {
         Expected::Client { .. } if found == own || found == 0 => Ok(true),
-        Expected::Client { group: None } => Err(other(user_in_words(own))),
+        Expected::Client { group: None } => Err(stranger(user_named(own))),
         Expected::Client { group: Some(group) } => match is_member(found, *group) {
             Ok(true) => Ok(false),
-            Ok(false) => Err(other(format!("{} and members of the group {GROUP:?}", user_in_words(own)))),
-            Err(error) => Err(Refused::Membership { found: user_in_words(found), error }),
+            Ok(false) => Err(stranger(format!("{} and members of the group {GROUP:?}", user_named(own)))),
+            Err(error) => Err(Refused::Membership { found: user_named(found), error }),
         },
-        Expected::OwnAgent { fault } => match fault {
-            _ if found != own => Err(other(user_in_words(own))),
+        Expected::OwnAgent { place, fault } => match fault {
+            _ if found != own => Err(squatter(place, own)),
             Some(fault) => Err(Refused::Place(fault.clone())),
             None => Ok(true),
         },
-        Expected::MachineAgent { folder } => match folder {
+        Expected::MachineAgent { place, folder } => match folder {
             Err(fault) => Err(Refused::Place(fault.clone())),
             Ok(owner) if found == own || found == 0 || found == *owner => Ok(true),
-            Ok(owner) => Err(other(user_in_words(*owner))),
+            Ok(owner) => Err(squatter(place, *owner)),
         },
     }
 }
 
+/// The user of this process, in words.
+pub(super) fn this_user() -> String {
+    user_in_words(current_user())
+}
+
+/// A user in a sentence: there are users with names like `nobody`.
+pub(crate) fn user_named(user: u32) -> String {
+    match account(user) {
+        Ok(Some(_)) => format!("user {}", user_in_words(user)),
+        _ => user_in_words(user),
+    }
+}
+
 /// A user's name, else its number.
-pub(crate) fn user_in_words(user: u32) -> String {
+fn user_in_words(user: u32) -> String {
     match account(user) {
         Ok(Some(account)) => waybill_shared::text::printable(&account.name.to_string_lossy(), 64),
         _ => format!("user {user}"),
@@ -241,22 +259,26 @@ mod tests {
     #[test]
     fn who_may_come_in_and_whom_a_client_believes() {
         let (own, root, stranger) = (1000, 0, 65534);
-        let fault = || Some("somebody else's folder".to_owned());
         let client = |group| Expected::Client { group };
+        let mine = |fault: Option<&str>| Expected::OwnAgent { place: "a.sock".to_owned(), fault: fault.map(str::to_owned) };
+        let machine = |folder: Result<u32, &str>| Expected::MachineAgent {
+            place: "a.sock".to_owned(),
+            folder: folder.map_err(str::to_owned),
+        };
         for (found, expected, owner) in [
             (own, client(None), Some(true)),
             (root, client(None), Some(true)),
             (stranger, client(None), None),
             (stranger, client(Some(NOBODY_HAS)), None),
             (own, client(Some(NOBODY_HAS)), Some(true)),
-            (own, Expected::OwnAgent { fault: None }, Some(true)),
-            (own, Expected::OwnAgent { fault: fault() }, None),
-            (root, Expected::OwnAgent { fault: None }, None),
-            (stranger, Expected::OwnAgent { fault: None }, None),
-            (root, Expected::MachineAgent { folder: Ok(root) }, Some(true)),
-            (stranger, Expected::MachineAgent { folder: Ok(root) }, None),
-            (stranger, Expected::MachineAgent { folder: Ok(stranger) }, Some(true)),
-            (root, Expected::MachineAgent { folder: Err("a link".to_owned()) }, None),
+            (own, mine(None), Some(true)),
+            (own, mine(Some("somebody else's folder")), None),
+            (root, mine(None), None),
+            (stranger, mine(None), None),
+            (root, machine(Ok(root)), Some(true)),
+            (stranger, machine(Ok(root)), None),
+            (stranger, machine(Ok(stranger)), Some(true)),
+            (root, machine(Err("a link")), None),
         ] {
             assert_eq!(judge(found, own, &expected).ok(), owner, "{found} {expected:?}");
         }
@@ -265,6 +287,8 @@ mod tests {
             assert!(matches!(judge(user, own, &client(Some(group))), Ok(false)), "{name}");
         }
         let refused = judge(stranger, own, &client(None)).unwrap_err().to_string();
-        assert!(refused.contains("is at the other end, only") && refused.contains(&user_in_words(stranger)), "{refused}");
+        assert!(refused.contains("is at the other end, only user") && refused.contains(&user_named(stranger)), "{refused}");
+        let squatted = judge(stranger, own, &mine(None)).unwrap_err().to_string();
+        assert!(squatted.starts_with("user ") && squatted.contains("answers at a.sock, where only"), "{squatted}");
     }
 }

@@ -18,3 +18,9 @@ pub(super) fn check(credentials: &PeerCreds, expected: &Expected) -> Result<Know
     };
     Ok(Known { pid: credentials.pid(), user: user.to_owned(), is_owner: true })
 }
+
+/// The user of this process, in words.
+pub(super) fn this_user() -> String {
+    let name = std::env::var("USERNAME").unwrap_or_default();
+    if name.is_empty() { "the agent's user".to_owned() } else { waybill_shared::text::printable(&name, 64) }
+}

@@ -23,7 +23,7 @@ use interprocess::os::unix::uds_local_socket::tokio::Stream as UnixStream;
 use waybill_shared::paths::Scope;
 
 use crate::endpoint::Endpoint;
-use crate::peer::{Expected, GROUP, current_user, group_id, user_in_words};
+use crate::peer::{Expected, GROUP, current_user, group_id, user_named};
 
 /// Pause between two tries, of a bind and of a connect.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -149,20 +149,21 @@ async fn connect_to(name: &str) -> io::Result<Stream> {
 
 /// Whom a client expects at a place, by what the place looks like.
 fn expectation(place: &str, scope: Scope) -> Expected {
-    let folder = folder_of(place);
-    let link = match std::fs::symlink_metadata(place) {
+    let (folder, place) = (folder_of(place), place.to_owned());
+    let link = match std::fs::symlink_metadata(&place) {
         Ok(found) if !found.file_type().is_socket() => {
             Some(format!("{place} is a link or no socket, which no agent makes; remove it"))
         }
         _ => None,
     };
     match scope {
-        Scope::User => {
-            Expected::OwnAgent { fault: link.or_else(|| vouch(folder, current_user()).err().map(|error| error.to_string())) }
-        }
+        Scope::User => Expected::OwnAgent {
+            place,
+            fault: link.or_else(|| vouch(folder, current_user()).err().map(|error| error.to_string())),
+        },
         Scope::Machine => {
             let owner = given_owner(folder).map_err(|error| error.to_string());
-            Expected::MachineAgent { folder: link.map_or(owner, Err) }
+            Expected::MachineAgent { place, folder: link.map_or(owner, Err) }
         }
     }
 }
@@ -170,13 +171,13 @@ fn expectation(place: &str, scope: Scope) -> Expected {
 /// Why the OS does not let us connect, as far as the place tells.
 fn kept_out(place: &str, expected: &Expected) -> io::Error {
     let why = match expected {
-        Expected::OwnAgent { fault: Some(fault) } | Expected::MachineAgent { folder: Err(fault) } => fault.clone(),
-        Expected::MachineAgent { folder: Ok(owner) } => format!(
+        Expected::OwnAgent { fault: Some(fault), .. } | Expected::MachineAgent { folder: Err(fault), .. } => fault.clone(),
+        Expected::MachineAgent { folder: Ok(owner), .. } => format!(
             "the machine's agent at {place} is open to {}, the administrator, and members of the group {GROUP:?}: have this user put \
              into the group, and log in again",
-            user_in_words(*owner)
+            user_named(*owner)
         ),
-        _ => format!("the OS does not let {} connect at {place}", user_in_words(current_user())),
+        _ => format!("the OS does not let {} connect at {place}", user_named(current_user())),
     };
     io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
@@ -291,7 +292,7 @@ fn vouch(folder: &Path, user: u32) -> io::Result<()> {
     if owner == user {
         return Ok(());
     }
-    let (owner, user) = (user_in_words(owner), user_in_words(user));
+    let (owner, user) = (user_named(owner), user_named(user));
     Err(denied(format!("{} belongs to {owner} and not to {user}: somebody else made it", folder.display())))
 }
 

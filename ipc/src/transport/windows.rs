@@ -56,7 +56,7 @@ impl Bound {
 }
 
 pub(super) async fn connect(endpoint: &Endpoint) -> io::Result<(Stream, Expected)> {
-    Ok((Stream::connect(os_name(endpoint.name())?).await?, Expected::OwnAgent { fault: None }))
+    Ok((Stream::connect(os_name(endpoint.name())?).await?, Expected::OwnAgent { place: endpoint.name().to_owned(), fault: None }))
 }
 
 /// The OS frees a pipe's name with its last handle, so there is nothing to wait for.

@@ -37,6 +37,8 @@ pub fn config_reader(bytes: &[u8]) {
 
     let edits: Vec<Edit> = changes.lines().filter_map(edit).collect();
     match edited(file, &edits) {
+        // Nothing is looked at where nothing is to be changed.
+        Ok(_) if edits.is_empty() => {}
         Ok(changed) => {
             let read = read(&changed, &layers);
             assert!(!matches!(read, Err(ConfigError::Syntax { .. })), "a change made no TOML of it: {read:?}\n{changed}");
@@ -102,7 +104,9 @@ fn write(value: &Value, place: &str, tree: &Value, edits: &mut Vec<Edit>) {
 
 fn edit(line: &str) -> Option<Edit> {
     let mut words = line.splitn(3, ' ');
-    let (what, place, value) = (words.next()?, words.next()?.to_owned(), words.next().unwrap_or_default().to_owned());
+    // A change of no place is told as such: there is no place to name.
+    let (what, place) = (words.next()?, words.next().filter(|place| !place.is_empty())?.to_owned());
+    let value = words.next().unwrap_or_default().to_owned();
     Some(match what {
         "set" => Edit::Set { place, value },
         "unset" => Edit::Unset { place },

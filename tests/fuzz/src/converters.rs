@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use waybill_agent::convert::registry::Registry;
 use waybill_agent::convert::unit::Finisher;
-use waybill_agent::convert::{ConvertError, Input};
+use waybill_agent::convert::{ConvertError, Converter, Input};
 use waybill_shared::config::Identity;
 use waybill_shared::report::wsjf;
 use waybill_shared::schema::Fault;
@@ -14,6 +14,8 @@ use waybill_shared::schema::Fault;
 /// What came of a file.
 #[derive(PartialEq)]
 struct Outcome {
+    /// Which converter was chosen.
+    converter: Option<&'static str>,
     /// The reports as they would be sent, in their order.
     reports: Vec<Vec<u8>>,
     /// How the file as a whole ended.
@@ -29,29 +31,37 @@ pub fn convert(converter: &str, bytes: &[u8]) {
         let read = wsjf::read_valid(report).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(report)));
         assert_eq!(&wsjf::write(&read), report, "{}", String::from_utf8_lossy(report));
     }
+    // What follows is promised of valid files: one that is wrong at its end may be right before it.
+    if whole.end.is_err() {
+        return;
+    }
     for cut in cuts(bytes) {
         let part = read(converter, &bytes[..cut]);
+        // Of another format, as far as it goes, it is another file.
+        if part.converter != whole.converter {
+            continue;
+        }
         assert!(whole.reports.starts_with(&part.reports), "cut at byte {cut} of {}, it has other reports", bytes.len());
         // One document: it is there as a whole, or not at all.
         let ends = bytes[cut..].iter().any(|byte| !matches!(byte, 0 | b' ' | b'\t' | b'\r' | b'\n'));
-        if converter == "wsjf" && ends && whole.end.is_ok() {
+        if whole.converter == Some("wsjf") && ends {
             assert!(part.reports.is_empty() && part.end.is_err(), "cut at byte {cut} of {}, it is whole", bytes.len());
         }
     }
 }
 
 fn read(converter: &str, bytes: &[u8]) -> Outcome {
+    let choice = Registry::built_in().choose(converter).expect("a built-in converter");
     let mut reports = Vec::new();
-    let end = read_into(converter, bytes, &mut reports);
+    let chosen = choice.of(bytes);
+    let end = chosen.clone().and_then(|converter| read_with(converter.as_ref(), bytes, &mut reports));
     if let Err(error) = &end {
         is_told(error);
     }
-    Outcome { reports, end }
+    Outcome { converter: chosen.ok().map(|converter| converter.name()), reports, end }
 }
 
-fn read_into(converter: &str, bytes: &[u8], reports: &mut Vec<Vec<u8>>) -> Result<(), ConvertError> {
-    let choice = Registry::built_in().choose(converter).expect("a built-in converter");
-    let converter = choice.of(bytes)?;
+fn read_with(converter: &dyn Converter, bytes: &[u8], reports: &mut Vec<Vec<u8>>) -> Result<(), ConvertError> {
     let station = Identity { name: "ST".into(), location: "L".into(), purpose: "P".into(), name_source: "the fuzzer".into() };
     let mut arguments: Map<String, Value> = Map::new();
     for argument in converter.arguments() {

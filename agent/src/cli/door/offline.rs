@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use waybill_ipc::peer::this_user;
 use waybill_ipc::protocol::{AccessStatus, ConfigChange, ConfigChanged, Reply, Request, SecretRow, SecretText, Unsent, Via};
 use waybill_shared::config::{Config, Edit, Effective, tree};
 use waybill_shared::error::{Code, ErrorReport};
@@ -154,9 +155,8 @@ impl Offline {
     fn prepare(&self, base: &Base, revision: Option<&str>, edits: &[Edit]) -> Result<Prepared, ErrorReport> {
         let refuse = |effective: &Effective| pinned(edits, effective).map_or(Ok(()), Err);
         refuse(&base.active.effective)?;
-        let prepared = keeper::prepare(&self.instance, &base.active, revision, |before| {
-            config::store::edited(before, edits).map_err(|error| error.report("the new configuration"))
-        })?;
+        let prepared =
+            keeper::prepare(&self.instance, &base.active, revision, |before| keeper::edited(&self.instance, before, edits))?;
         // Who sets what is not known of a file with faults.
         refuse(&prepared.active.effective)?;
         Ok(prepared)
@@ -332,7 +332,5 @@ struct Base {
 
 /// Who does it, for the history.
 fn this_command() -> String {
-    let user = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    let user = user.unwrap_or_else(|| "a user without a name".to_owned());
-    format!("{}, command line (process {})", text::printable(&user, 100), std::process::id())
+    format!("{}, command line (process {})", this_user(), std::process::id())
 }

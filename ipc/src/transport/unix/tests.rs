@@ -89,7 +89,7 @@ fn another_users_folder_is_refused_by_name_and_with_what_to_do() {
     folder(&path, 0o700);
     let error = vouch(&path, current_user() + 1).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
-    assert!(error.to_string().contains(&user_in_words(current_user())) && error.to_string().contains("somebody else"), "{error}");
+    assert!(error.to_string().contains(&user_named(current_user())) && error.to_string().contains("somebody else"), "{error}");
     // Given away for real, where this process may do that.
     if chown(&path, Some(65_534), None).is_ok() {
         let error = bind_shared(&[text(&path.join("a.sock"))], None, Duration::ZERO).err().unwrap();
@@ -276,10 +276,11 @@ async fn at_the_machines_endpoint_a_client_believes_whom_the_administrator_put_t
 #[test]
 fn who_is_kept_out_is_told_why() {
     let place = "/run/waybill/default.sock";
-    let member = kept_out(place, &Expected::MachineAgent { folder: Ok(0) });
+    let here = || place.to_owned();
+    let member = kept_out(place, &Expected::MachineAgent { place: here(), folder: Ok(0) });
     assert!(member.to_string().contains("members of the group \"waybill\""), "{member}");
-    let squatted = kept_out(place, &Expected::OwnAgent { fault: Some("somebody else made it".to_owned()) });
+    let squatted = kept_out(place, &Expected::OwnAgent { place: here(), fault: Some("somebody else made it".to_owned()) });
     assert_eq!(squatted.to_string(), "somebody else made it");
-    let neither = kept_out(place, &Expected::OwnAgent { fault: None });
+    let neither = kept_out(place, &Expected::OwnAgent { place: here(), fault: None });
     assert!(neither.to_string().contains(place), "{neither}");
 }
