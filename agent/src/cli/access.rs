@@ -56,7 +56,7 @@ pub(super) async fn main(instance: &Instance, pin: &Pin, command: AccessCommand)
         AccessCommand::ClearPin if !now.pin_set => output::line("no PIN is set"),
         AccessCommand::ClearPin => {
             let Some(old) = pin.get()? else {
-                return Err(ErrorReport::new(Code::RoleMissing, "a PIN is set: to take it away, give it"));
+                return Err(ErrorReport::new(Code::PinWrong, "a PIN is set: to take it away, give it"));
             };
             status(door.request(Request::ClearPin { old: secret_text(&old) }).await?)?;
             output::line("the PIN is taken away");
