@@ -5,6 +5,12 @@
 //! `waybill_ipc::peer` and `waybill_ipc::transport`.
 
 #![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a fault of a test is told where it stands"
+)]
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};

@@ -318,7 +318,7 @@ fn a_configuration_of_the_past_is_compared_and_restored() {
         let said = done(station, &["diff"]).stdout;
         assert!(said.contains("queue.max_entries: 20 -> 30") && said.contains("log.level: (not set) -> \"debug\""), "{said}");
         let rows = done(station, &["history", "--json"]).json();
-        let first = rows.as_array().unwrap().iter().filter(|row| row["current"] == false).next_back().unwrap();
+        let first = rows.as_array().unwrap().iter().rfind(|row| row["current"] == false).unwrap();
         let id = first["id"].as_str().unwrap();
         assert_eq!(first["intact"], true);
         let file = station.folder().join("file.toml");

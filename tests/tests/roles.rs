@@ -3,6 +3,13 @@
 //! A request that is added to the protocol does not compile here before it has its row. (What another user of the OS gets is proved in
 //! `boundary`: not one byte.)
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a fault of a test is told where it stands"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;

@@ -271,7 +271,7 @@ fn thirty_odd_tokens_that_servers_echo_in_their_answers_are_nowhere_to_be_found(
         ("queue.db", "answered 422"),
         ("`queue list`", "answered 422"),
         ("history.db", "secret.set"),
-        ("agent.log", "TRACE"),
+        ("logs/agent.log", "answered 401"),
         ("secrets.json in", TOKEN),
         ("agent.log in", "paused"),
         ("the events", "Destination"),
