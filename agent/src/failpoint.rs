@@ -1,6 +1,6 @@
 //! Places at which a test ends the process, as a power cut or a kill would: whatever is on disk at that moment is all there is.
 //!
-//! A test starts its own program again with [`VARIABLE`] set to the name of a place, and looks at what is left. The programs that are
+//! A test starts its own program again with `WAYBILL_FAILPOINT` set to the name of a place, and looks at what is left. The programs that are
 //! shipped hold nothing of this.
 
 /// Environment variable that names the place at which a test process ends.

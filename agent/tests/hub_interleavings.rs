@@ -57,7 +57,7 @@ fn event(publisher: &str) -> Event {
 
 /// How many events a snapshot holds.
 fn events_in(snapshot: &Snapshot) -> u64 {
-    snapshot.sources.iter().map(|source| u64::from(source.waiting)).sum()
+    snapshot.sources.iter().map(|source| source.waiting).sum()
 }
 
 /// What one subscriber has got.

@@ -167,7 +167,7 @@ fn filters_limits_and_formats_agree_with_each_other() {
     assert_eq!(list(&station, &["--target", "station.location", "--limit", "7"]), all[..7], "the newest");
     let one = &all[300];
     let id = one.correlation_id.clone().unwrap();
-    assert_eq!(list(&station, &["--correlation", &id]), [one.clone()]);
+    assert_eq!(list(&station, &["--correlation", &id]), std::slice::from_ref(one));
     let at = |ms: i64| jiff::Timestamp::from_millisecond(ms).unwrap().to_string();
     let between = list(&station, &["--since", &at(one.at_ms), "--until", &at(one.at_ms + 1)]);
     assert!(between.contains(one) && between.iter().all(|row| row.at_ms == one.at_ms), "{between:#?}");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use waybill_ipc::protocol::{AgentState, Event};
+use waybill_shared::config::Shutdown;
 
 use super::Agent;
 use super::works::Works;
@@ -22,29 +23,14 @@ impl Agent {
         let limits = self.live.load().effective.config.shutdown.clone();
         self.chores.shutdown().await;
         // A change of the configuration that has begun is brought to its end: it has deadlines of its own.
-        let mut works = self.keeper.end().await;
-
-        // 1 drain
-        works.drain();
-        let drained = shutdown::until(Duration::from_secs(limits.drain_secs), Some(asked), || works.is_quiet()).await;
-
-        // 2 cancel
-        if !drained {
-            tracing::warn!(event = "stop_cancels", "what is still under way is cancelled; it is done at the next start");
-            works.cancel();
-            shutdown::until(Duration::from_secs(limits.cancel_secs), None, || works.is_quiet()).await;
-        }
-        let mut stragglers = works.give_up();
-
-        // 3 verify
-        let unsent = self.hub.with_snapshot(|snapshot| snapshot.queue.waiting);
-        if let Err(error) = close_queue(&works).await {
-            tracing::error!(event = "queue_close_failed", %error, "the queue is put right at the next start");
-            stragglers.push("the queue".to_owned());
-        }
+        let stragglers = match self.keeper.end().await {
+            Some(works) => end(works, &limits, asked).await,
+            None => vec!["the keeper of the configuration".to_owned()],
+        };
         for straggler in &stragglers {
             tracing::warn!(event = "straggler", straggler, "did not end in time; nothing is lost");
         }
+        let unsent = self.hub.with_snapshot(|snapshot| snapshot.queue.waiting);
         tracing::info!(event = "agent_stopped", unsent, "stopped");
         self.close_ipc.cancel();
         let _closed_by_exit = tokio::time::timeout(CLOSE_IPC, async { while self.servers.join_next().await.is_some() {} }).await;
@@ -54,6 +40,28 @@ impl Agent {
         }
         Stopped { stragglers, unsent }
     }
+}
+
+/// The three phases; who did not end in time.
+async fn end(mut works: Works, limits: &Shutdown, asked: StopAsked) -> Vec<String> {
+    // 1 drain
+    works.drain();
+    let drained = shutdown::until(Duration::from_secs(limits.drain_secs), Some(asked), || works.is_quiet()).await;
+
+    // 2 cancel
+    if !drained {
+        tracing::warn!(event = "stop_cancels", "what is still under way is cancelled; it is done at the next start");
+        works.cancel();
+        shutdown::until(Duration::from_secs(limits.cancel_secs), None, || works.is_quiet()).await;
+    }
+    let mut stragglers = works.give_up();
+
+    // 3 verify
+    if let Err(error) = close_queue(&works).await {
+        tracing::error!(event = "queue_close_failed", %error, "the queue is put right at the next start");
+        stragglers.push("the queue".to_owned());
+    }
+    stragglers
 }
 
 async fn close_queue(works: &Works) -> Result<(), QueueError> {

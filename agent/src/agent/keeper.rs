@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::protocol::{ConfigChange, ConfigChanged, Event, Unsent, Via};
 use waybill_shared::config::compare::{Difference, differences};
@@ -138,7 +138,7 @@ pub(super) struct Tools {
 /// The task.
 pub(super) struct Keeper {
     end: CancellationToken,
-    task: JoinHandle<Works>,
+    task: JoinSet<Works>,
 }
 
 impl Keeper {
@@ -147,16 +147,21 @@ impl Keeper {
         let end = CancellationToken::new();
         let started_with = Arc::new(tools.live.load().effective.tree.clone());
         let keeping = Keeping { started_with: Arc::clone(&started_with), looked: None, settled: None, secrets: 0, works, tools };
-        let task = tokio::spawn(keeping.run(asked, end.clone()));
+        let mut task = JoinSet::new();
+        task.spawn(keeping.run(asked, end.clone()));
         (Self { end, task }, Changes { asks, started_with })
     }
 
     /// Ends the task, after the change that it is at; the works as it leaves them.
-    pub(super) async fn end(self) -> Works {
+    /// None if the task failed.
+    pub(super) async fn end(mut self) -> Option<Works> {
         self.end.cancel();
-        match self.task.await {
-            Ok(works) => works,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        match self.task.join_next().await? {
+            Ok(works) => Some(works),
+            Err(error) => {
+                tracing::error!(event = "keeper_failed", error = %error, "the task that keeps the configuration failed");
+                None
+            }
         }
     }
 }

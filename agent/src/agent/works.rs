@@ -62,6 +62,9 @@ struct DestinationPlan {
     secrets: u64,
 }
 
+/// What a plan asks for; with the destination, if it is to be started.
+type BuiltDestination = (DestinationPlan, Option<Arc<dyn destination::Destination>>);
+
 struct Dispatcher {
     plan: DestinationPlan,
     destination: Arc<dyn destination::Destination>,
@@ -162,10 +165,7 @@ impl Works {
         sources.chain(destinations).collect()
     }
 
-    fn build_destinations(
-        &self,
-        plan: &Plan,
-    ) -> Result<Vec<(DestinationPlan, Option<Arc<dyn destination::Destination>>)>, ErrorReport> {
+    fn build_destinations(&self, plan: &Plan) -> Result<Vec<BuiltDestination>, ErrorReport> {
         destination_plans(plan)
             .map(|wanted| {
                 let runs = self.dispatchers.iter().any(|running| running.plan == wanted);
@@ -209,7 +209,7 @@ impl Works {
         Ok(())
     }
 
-    fn start_built(&mut self, built: Vec<(DestinationPlan, Option<Arc<dyn destination::Destination>>)>) {
+    fn start_built(&mut self, built: Vec<BuiltDestination>) {
         for (plan, destination) in built {
             let Some(destination) = destination else { continue };
             let (drain, cancel) = (CancellationToken::new(), CancellationToken::new());

@@ -20,7 +20,7 @@ const GAPS: [&str; 2] = ["history.gap", "history.begin"];
 /// Everything that looks wrong; empty if nothing does. `why`: for which reason the agent was not asked.
 pub(super) fn of(facts: &Facts, known: &Known, why: Option<&ErrorReport>, now_ms: i64) -> Vec<String> {
     let mut found = Vec::new();
-    found.extend(why.map(|why| unreachable(why)));
+    found.extend(why.map(unreachable));
     if let Some(snapshot) = &known.snapshot {
         of_snapshot(snapshot, known.health.is_some(), &mut found);
     }
@@ -65,11 +65,9 @@ fn of_snapshot(snapshot: &Snapshot, health: bool, found: &mut Vec<String>) {
         found.push(with_fix("the queue is full: files stay in their folders", Code::QueueFull.fix()));
     }
     for destination in snapshot.destinations.iter().filter(|_| !health) {
-        match (destination.state, &destination.error) {
-            (Connection::Paused | Connection::BreakerOpen | Connection::Degraded, Some(error)) => {
-                found.push(format!("destination {}: {}", destination.name, reported(error)));
-            }
-            _ => {}
+        let troubled = matches!(destination.state, Connection::Paused | Connection::BreakerOpen | Connection::Degraded);
+        if let Some(error) = destination.error.as_ref().filter(|_| troubled) {
+            found.push(format!("destination {}: {}", destination.name, reported(error)));
         }
     }
 }

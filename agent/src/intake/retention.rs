@@ -63,6 +63,7 @@ fn purge_day(day: &Path, removed: &mut Removed) {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the test's own files")]
 mod tests {
     use super::*;
 

@@ -1,15 +1,7 @@
 //! The one way from a command to the agent's configuration, secrets and history, whether an agent runs or not.
 //!
 //! A command says what it wants as a [`Request`] and gets its [`Reply`]. While an agent of the instance runs, that agent answers, over
-//! IPC; while none runs, [`Offline`] answers by the files, through the same gate and with the same checks. So every command is written once:
-//!
-//! ```ignore
-//! let door = Door::open(instance, pin).await?;
-//! match door.request(Request::Secrets).await? {
-//!     Reply::Secrets(rows) => …,
-//!     other => return Err(unexpected(&other)),
-//! }
-//! ```
+//! IPC; while none runs, [`Offline`] answers by the files, through the same gate and with the same checks. So every command is written once.
 //!
 //! Where it matters to the person, [`Door::is_running`] says which one answered. A request that needs a role above the session's is
 //! preceded by the PIN, if there is one to give ([`Pin`]).

@@ -261,7 +261,7 @@ impl server::Service for Service {
     fn stop(&self, session: &Session) -> Result<(), ErrorReport> {
         let already = self.parts.hub.with_snapshot(|snapshot| snapshot.agent.state == AgentState::Stopping);
         let allowed = self.parts.gate.require(&session.access, access::STOP);
-        self.note(session, "agent.stop", &self.parts.instance.name, allowed.as_ref().map(|()| ()));
+        self.note(session, "agent.stop", &self.parts.instance.name, allowed.as_ref().copied());
         allowed?;
         tracing::info!(event = "stop_asked", by = session.who, already, "asked to stop over IPC");
         self.parts.stop.ask(&session.who);
