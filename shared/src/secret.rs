@@ -4,7 +4,7 @@ mod redact;
 
 use std::fmt;
 
-pub use redact::redacted;
+pub use redact::{redacted, without};
 
 /// A secret. It shows itself neither in `Debug` nor in `Display`, and cannot be serialised.
 #[derive(Clone, PartialEq, Eq)]

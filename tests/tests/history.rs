@@ -136,7 +136,9 @@ fn two_processes_that_write_at_the_same_time_lose_no_entry() {
         let writing = scope.spawn(|| {
             for number in 0..10 {
                 let name = format!("destination.late{number}.token");
-                cli_with(&station, &["secret", "set", &name, "--file", "-"], Some(b"abcdefgh"), Duration::from_secs(60));
+                let output =
+                    cli_with(&station, &["secret", "set", &name, "--file", "-"], Some(b"abcdefgh"), Duration::from_secs(60));
+                assert_eq!(output.code(), Some(2), "{output}");
             }
         });
         let mut agent = Agent::start(&station);

@@ -18,6 +18,7 @@ fn an_agent_that_runs_and_cannot_be_reached_is_not_called_absent() {
     let station = Station::simple(&receiver);
     let agent = Agent::start(&station);
     fs::remove_file(station.endpoint().name()).unwrap();
+    fs::create_dir(station.endpoint().name()).unwrap();
     let status = cli(&station, &["status"]);
     assert_eq!(status.code(), Some(9), "{}", status.stderr);
     assert!(status.stderr.contains(&format!("process {}", agent.pid())), "{}", status.stderr);

@@ -1,5 +1,7 @@
 //! The configuration is changed while the agent works: nothing is lost, nothing is there twice, and everybody is told.
 
+#![allow(clippy::disallowed_methods, reason = "a test equipment's way of writing files")]
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -146,9 +148,10 @@ fn a_destination_is_added_and_gets_what_comes_from_then_on() {
     )
     .unwrap();
     station.drop_reports("ict", 5..10);
-    let status = agent.wait_for("both have theirs", |s| s.destinations.iter().map(|d| d.sent).collect::<Vec<_>>() == [10, 5]);
+    let status = agent.wait_for("both have theirs", |s| {
+        s.destinations.iter().map(|d| (d.sent, d.pending)).collect::<Vec<_>>() == [(10, 0), (5, 0)]
+    });
     assert_eq!(status.destinations[1].name, "second");
-    agent.counts().assert_issued(15);
 }
 
 #[test]

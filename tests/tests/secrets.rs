@@ -157,7 +157,8 @@ impl Seen {
             .0
             .iter()
             .any(|(known, bytes)| known.contains(place) && bytes.windows(text.len()).any(|window| window == text.as_bytes()));
-        assert!(found, "{text:?} should be in {place:?}; there are {:?}", self.0.keys());
+        let known: Vec<_> = self.0.keys().filter(|known| known.contains(place)).collect();
+        assert!(found, "{text:?} should be in {place:?}: {known:?}");
     }
 }
 
@@ -233,11 +234,7 @@ fn thirty_odd_tokens_that_servers_echo_in_their_answers_are_nowhere_to_be_found(
     for (number, secret) in secrets.iter().enumerate() {
         receiver.set_token(secret);
         let code = [401, 403, 500, 407, 404, 503, 302, 429][number % 8];
-        receiver.set(Behaviour::Status {
-            code,
-            body: format!("{{\"message\":\"the token {secret} is not ours\"}}"),
-            headers: Vec::new(),
-        });
+        receiver.set(Behaviour::Status { code, body: "the token {token} is not ours".to_owned(), headers: Vec::new() });
         // One is only tried, the other is set: both are sent, if a header can hold them.
         let tried =
             ipc.request(Request::TestDestination { name: "main".to_owned(), edits: Vec::new(), token: Some(text(secret)) });
@@ -254,8 +251,9 @@ fn thirty_odd_tokens_that_servers_echo_in_their_answers_are_nowhere_to_be_found(
     // A report that is refused for good keeps the words of the server.
     let last = secrets.iter().find(|secret| secret.is_ascii()).unwrap();
     receiver.set_token(last);
-    receiver.set(Behaviour::Status { code: 422, body: format!("no: {last}"), headers: Vec::new() });
+    receiver.set_token(last);
     ipc.request(Request::SetSecret { name: TOKEN.to_owned(), value: text(last) }).unwrap();
+    receiver.set(Behaviour::Status { code: 422, body: "no: {token}".to_owned(), headers: Vec::new() });
     agent.wait_for("all are refused", |s| s.destinations[0].failed == 3);
     seen.add("agent.log of now", station_log(&station));
     look_at_everything(&ipc, &mut seen);
@@ -273,7 +271,7 @@ fn thirty_odd_tokens_that_servers_echo_in_their_answers_are_nowhere_to_be_found(
         ("history.db", "secret.set"),
         ("logs/agent.log", "answered 401"),
         ("secrets.json in", TOKEN),
-        ("agent.log in", "paused"),
+        ("agent.log in", "answered 422"),
         ("the events", "Destination"),
         ("SetSecret", "Secrets"),
     ] {

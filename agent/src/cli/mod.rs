@@ -22,14 +22,22 @@ mod stop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pin::Pin;
+use tokio::time::Instant;
 use waybill_ipc::Endpoint;
 use waybill_ipc::client::{Client, ClientError, Deadlines};
 use waybill_ipc::protocol::ClientKind;
 use waybill_shared::error::{Code, ErrorReport, Exit};
+use waybill_shared::fs::lock;
 use waybill_shared::paths::{Instance, InstanceOptions, Scope};
+
+/// How long an agent that holds its lock and has no door is taken for one that starts or stops.
+const STARTING: Duration = Duration::from_secs(3);
+/// How often its door is tried.
+const STARTING_LOOK: Duration = Duration::from_millis(50);
 
 /// Takes the result files of test equipment, turns each into a test report and delivers it to your server. No report is ever lost.
 #[derive(Debug, Parser)]
@@ -165,16 +173,24 @@ fn with_runtime(command: impl Future<Output = Result<Exit, ErrorReport>>) -> Exi
 }
 
 /// Connects to the instance's agent.
+/// Connects to the instance's agent. One that starts or stops just now holds its lock and has no door: it is given a moment.
 async fn connect(instance: &Instance) -> Result<Client, ErrorReport> {
-    Client::connect(&Endpoint::of(instance), ClientKind::Cli, Deadlines::default())
-        .await
-        .map_err(|error| client_error(instance, &error))
+    let give_up = Instant::now() + STARTING;
+    loop {
+        match Client::connect(&Endpoint::of(instance), ClientKind::Cli, Deadlines::default()).await {
+            Ok(client) => return Ok(client),
+            Err(ClientError::NotRunning(_)) if Instant::now() < give_up && lock::holder(&instance.lock()).is_some() => {
+                tokio::time::sleep(STARTING_LOOK).await;
+            }
+            Err(error) => return Err(client_error(instance, &error)),
+        }
+    }
 }
 
 fn client_error(instance: &Instance, error: &ClientError) -> ErrorReport {
     match error {
         ClientError::NotRunning(endpoint) => {
-            if let Some(holder) = waybill_shared::fs::lock::holder(&instance.lock()) {
+            if let Some(holder) = lock::holder(&instance.lock()) {
                 let message = format!("an agent runs here ({holder}), but it cannot be reached at {endpoint}");
                 return ErrorReport::new(Code::PeerRefused, message).with_fix(
                     "Connect as the user that the agent runs as; if that is you, its socket was removed: restart the agent",

@@ -17,7 +17,7 @@ pub enum Behaviour {
     Status {
         /// Status code.
         code: u16,
-        /// Body, as JSON if it begins so, else as text.
+        /// Body, as JSON if it begins so, else as text; `{token}` in it is the token that was sent.
         body: String,
         /// Further headers, for example `Retry-After`.
         headers: Vec<(String, String)>,

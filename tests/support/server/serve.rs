@@ -48,7 +48,7 @@ async fn answer(shared: &Arc<Shared>, scissors: &Scissors, request: Request) -> 
         ("POST", "/api/report/wsjf") => post(shared, scissors, &parts.headers, &body).await,
         ("GET", "/api/app/version") => {
             let behaviour = decide(shared, None);
-            act(shared, scissors, &behaviour, None).await
+            act(shared, scissors, &behaviour, &parts.headers, None).await
         }
         (_, "/api/report/wsjf" | "/api/app/version") => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         _ => (StatusCode::NOT_FOUND, message("no such resource")).into_response(),
@@ -73,7 +73,7 @@ async fn post(shared: &Arc<Shared>, scissors: &Scissors, headers: &HeaderMap, bo
         })
     });
     let behaviour = decide(shared, Some(&report));
-    let answer = act(shared, scissors, &behaviour, Some((&id, body))).await;
+    let answer = act(shared, scissors, &behaviour, headers, Some((&id, body))).await;
     if !matches!(behaviour, Behaviour::DropConnection | Behaviour::StoreThenDrop | Behaviour::CutAnswer(_)) {
         let code = answer.status().as_u16();
         // The record may have been forgotten in between.
@@ -92,11 +92,17 @@ fn decide(shared: &Shared, report: Option<&Value>) -> Behaviour {
 }
 
 /// Does what the behaviour says to a post (id and body) or to another request.
-async fn act(shared: &Arc<Shared>, scissors: &Scissors, behaviour: &Behaviour, post: Option<(&str, &Bytes)>) -> Response {
+async fn act(
+    shared: &Arc<Shared>,
+    scissors: &Scissors,
+    behaviour: &Behaviour,
+    asked: &HeaderMap,
+    post: Option<(&str, &Bytes)>,
+) -> Response {
     match behaviour {
         Behaviour::Accept => accept(shared, post, None),
         Behaviour::AcceptWith(text) => accept(shared, post, Some(text)),
-        Behaviour::Status { code, body, headers } => status(*code, body, headers),
+        Behaviour::Status { code, body, headers } => status(*code, &body.replace("{token}", token_of(asked)), headers),
         Behaviour::Html200 => page(),
         Behaviour::Redirect => (StatusCode::FOUND, [(header::LOCATION, "/login")]).into_response(),
         Behaviour::Delay(time) => {
@@ -151,6 +157,11 @@ fn status(code: u16, body: &str, headers: &[(String, String)]) -> Response {
 fn authorised(shared: &Shared, headers: &HeaderMap) -> bool {
     let wanted = format!("Basic {}", lock(&shared.token));
     headers.get(header::AUTHORIZATION).is_some_and(|value| value.as_bytes() == wanted.as_bytes())
+}
+
+fn token_of(headers: &HeaderMap) -> &str {
+    let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    sent.and_then(|sent| sent.strip_prefix("Basic ")).unwrap_or_default()
 }
 
 fn json_answer(text: String) -> Response {

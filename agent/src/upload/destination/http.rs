@@ -121,6 +121,15 @@ impl Http {
         self.proxy.url.as_deref().filter(|_| self.proxy.mode == ProxyMode::Manual)
     }
 
+    /// What the client of now is known by at the proxy, in the forms in which it is sent.
+    #[must_use]
+    pub fn proxy_secrets(&self) -> Vec<Secret> {
+        match (&*self.made(), &self.proxy.user) {
+            (Some((Some(password), _)), Some(user)) => vec![password.clone(), Secret::new(&login(user, password))],
+            _ => Vec::new(),
+        }
+    }
+
     /// Longest time for a test.
     #[must_use]
     pub fn test_limit(&self) -> Duration {
@@ -178,12 +187,15 @@ fn manual(proxy: &Proxy, password: Option<Secret>) -> Result<reqwest::Proxy, Err
     let mut made = reqwest::Proxy::all(url).map_err(|error| invalid(&error))?.no_proxy(NoProxy::from_string(&bypass.join(",")));
     if let (Some(user), Some(password)) = (&proxy.user, password) {
         // Not by way of the address: a `%` in a password would be read as the beginning of an escape.
-        let login = STANDARD.encode(format!("{user}:{}", password.expose()));
-        let mut header = HeaderValue::from_str(&format!("Basic {login}")).map_err(|error| invalid(&error))?;
+        let mut header = HeaderValue::from_str(&format!("Basic {}", login(user, &password))).map_err(|error| invalid(&error))?;
         header.set_sensitive(true);
         made = made.custom_http_auth(header);
     }
     Ok(made)
+}
+
+fn login(user: &str, password: &Secret) -> String {
+    STANDARD.encode(format!("{user}:{}", password.expose()))
 }
 
 /// An entry as the HTTP library compares it; it would take one that it does not understand for a name that no server has.

@@ -2,6 +2,7 @@
 
 mod test;
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use reqwest::{Client, StatusCode, Url};
 use serde_json::Value;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::ReportId;
+use waybill_shared::secret::{self, Secret};
 use waybill_shared::text;
 
 use super::http::Http;
@@ -51,28 +53,32 @@ impl Wats {
         self.base.join(path).map_err(|error| ErrorReport::new(Code::ConfigInvalid, format!("{}: {error}", self.base)))
     }
 
-    /// The token as a header; read each time, so that a new one works at once.
-    async fn authorization(&self) -> Result<HeaderValue, ErrorReport> {
+    /// How to be known to the server; read each time, so that a new token works at once.
+    async fn login(&self) -> Result<Login, ErrorReport> {
         let token = self.token.fetch().await?;
-        let mut value = HeaderValue::from_str(&format!("Basic {}", token.expose()))
+        let mut header = HeaderValue::from_str(&format!("Basic {}", token.expose()))
             .map_err(|_| ErrorReport::new(Code::SecretMissing, "the token holds characters that no token has"))?;
-        value.set_sensitive(true);
-        Ok(value)
+        header.set_sensitive(true);
+        let client = self.http.client().await?;
+        let mut secrets = self.http.proxy_secrets();
+        secrets.push(token);
+        Ok(Login { client, header, secrets })
     }
 
     async fn post(&self, parcel: &Parcel) -> Result<Answer, Verdict> {
         let pause = |error| Verdict::PauseDestination { error };
-        let client = self.http.client().await.map_err(pause)?;
-        let request = client
+        let login = self.login().await.map_err(pause)?;
+        let request = login
+            .client
             .post(self.endpoint("api/Report/WSJF").map_err(pause)?)
-            .header(AUTHORIZATION, self.authorization().await.map_err(pause)?)
+            .header(AUTHORIZATION, login.header)
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/json")
             .header("X-Correlation-Id", parcel.correlation_id.to_string())
             .body(parcel.body.to_vec());
         match request.send().await {
             Ok(response) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(pause(proxy_refused())),
-            Ok(response) => Ok(read_answer(response, parcel.report_id).await),
+            Ok(response) => Ok(read_answer(response, parcel.report_id, &login.secrets).await),
             Err(error) => self.no_answer(&error),
         }
     }
@@ -91,21 +97,29 @@ impl Wats {
 
     /// Whether this is a server of this kind: it answers a call that only such a server knows, and not with a page for people.
     async fn identify(&self) -> bool {
-        let (Ok(client), Ok(authorization)) = (self.http.client().await, self.authorization().await) else { return false };
-        self.ask(&client, authorization).await.is_ok_and(|version| version.is_ours())
+        let Ok(login) = self.login().await else { return false };
+        self.ask(login).await.is_ok_and(|version| version.is_ours())
     }
 
     /// The call that only such a server knows, with the token: `GET api/App/Version`.
-    async fn ask(&self, client: &Client, authorization: HeaderValue) -> Result<Version, Trouble> {
+    async fn ask(&self, login: Login) -> Result<Version, Trouble> {
         let trouble = |error: &reqwest::Error| Trouble::of(error, self.http.manual_proxy());
         let url = self.endpoint("api/App/Version").map_err(|error| Trouble::NoConnection(error.message))?;
-        let request = client.get(url).header(AUTHORIZATION, authorization).header(ACCEPT, "application/json");
+        let request = login.client.get(url).header(AUTHORIZATION, login.header).header(ACCEPT, "application/json");
         let response = request.send().await.map_err(|error| trouble(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let tls = response.extensions().get::<reqwest::tls::TlsInfo>().cloned();
-        let body = bounded_body(response).await.map_err(|error| trouble(&error))?;
+        let body = bounded_body(response, &login.secrets).await.map_err(|error| trouble(&error))?;
         Ok(Version { status, headers, tls, body })
     }
+}
+
+/// By what the server and a proxy on the way know this station.
+struct Login {
+    client: Client,
+    header: HeaderValue,
+    /// What was sent and must be nowhere in what is kept of the answer.
+    secrets: Vec<Secret>,
 }
 
 /// What came of the call that only such a server knows.
@@ -168,11 +182,11 @@ impl Destination for Wats {
     }
 }
 
-async fn read_answer(response: reqwest::Response, report_id: ReportId) -> Answer {
+async fn read_answer(response: reqwest::Response, report_id: ReportId, secrets: &[Secret]) -> Answer {
     let status = response.status().as_u16();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| wait_asked_for(value.to_str().ok()?));
     let html = is_html(response.headers());
-    match bounded_body(response).await {
+    match bounded_body(response, secrets).await {
         Ok(body) => Answer::Status { status, body: body_kind(&body, html, report_id), retry_after, text: words(&body, html) },
         Err(error) => Answer::Broken(format!("the answer broke off: {}", Trouble::of(&error, None).reason())),
     }
@@ -194,7 +208,9 @@ fn is_html(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.to_ascii_lowercase().contains("html"))
 }
 
-async fn bounded_body(mut response: reqwest::Response) -> reqwest::Result<Vec<u8>> {
+/// The beginning of what was answered. Servers repeat what they are sent, in messages and in pages: the secrets are taken out here, before
+/// anything looks at it.
+async fn bounded_body(mut response: reqwest::Response, secrets: &[Secret]) -> reqwest::Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         body.extend_from_slice(&chunk);
@@ -203,7 +219,10 @@ async fn bounded_body(mut response: reqwest::Response) -> reqwest::Result<Vec<u8
             break;
         }
     }
-    Ok(body)
+    Ok(match secret::without(&String::from_utf8_lossy(&body), secrets) {
+        Cow::Owned(without) => without.into_bytes(),
+        Cow::Borrowed(_) => body,
+    })
 }
 
 fn looks_like_html(body: &[u8]) -> bool {

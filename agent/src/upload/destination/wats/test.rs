@@ -10,7 +10,7 @@ use waybill_ipc::protocol::{CertificateInfo, DestinationTest};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::text;
 
-use super::{TEXT, Trouble, Version, Wats, words};
+use super::{Login, TEXT, Trouble, Version, Wats, words};
 use crate::upload::destination::certificate::{self, Witness};
 use crate::upload::destination::millis;
 
@@ -20,10 +20,9 @@ const CLOCK_WARNING_SECS: u64 = 300;
 /// Asks the server.
 pub(super) async fn test(wats: &Wats) -> Result<DestinationTest, ErrorReport> {
     let limit = wats.http.test_limit();
-    let authorization = wats.authorization().await?;
-    let client = wats.http.fresh().await?;
+    let login = Login { client: wats.http.fresh().await?, ..wats.login().await? };
     let (began, started) = (Timestamp::now(), Instant::now());
-    let asked = tokio::time::timeout(limit, wats.ask(&client, authorization)).await;
+    let asked = tokio::time::timeout(limit, wats.ask(login)).await;
     let took = started.elapsed();
     let mut result = DestinationTest {
         destination: wats.name.clone(),
