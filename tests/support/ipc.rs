@@ -10,9 +10,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use waybill_ipc::client::Deadlines;
 use waybill_ipc::protocol::{
-    ClientKind, DeliveryRow, DeliveryState, Frozen, Hello, PROTOCOL, Page, Reply, Request, Snapshot, StatusBrief, Update,
+    ClientKind, ConfigChange, ConfigChanged, DeliveryRow, DeliveryState, Frozen, Hello, PROTOCOL, Page, Reply, Request, Snapshot,
+    StatusBrief, Unsent, Update,
 };
 use waybill_ipc::{Client, ClientError, transport};
+use waybill_shared::config::Edit;
+use waybill_shared::error::ErrorReport;
 
 use crate::station::Station;
 use crate::wait::{USUAL, bound};
@@ -69,6 +72,29 @@ impl Ipc {
         match self.request(Request::Status) {
             Ok(Reply::Status(snapshot)) => *snapshot,
             other => panic!("the status: {other:?}"),
+        }
+    }
+
+    /// Changes the configuration; nobody's unsent reports may be touched by it.
+    ///
+    /// # Errors
+    /// The agent's own; anything else is a failed test.
+    #[track_caller]
+    pub fn change(&self, edits: &[Edit]) -> Result<ConfigChanged, ErrorReport> {
+        self.change_with(edits, Unsent::Refuse)
+    }
+
+    /// Changes the configuration, and says what becomes of unsent reports.
+    ///
+    /// # Errors
+    /// As for [`change`](Self::change).
+    #[track_caller]
+    pub fn change_with(&self, edits: &[Edit], unsent: Unsent) -> Result<ConfigChanged, ErrorReport> {
+        let change = ConfigChange { base: None, edits: edits.to_vec(), unsent, dry_run: false };
+        match self.request(Request::ConfigChange(change)) {
+            Ok(Reply::ConfigChanged(changed)) => Ok(changed),
+            Err(ClientError::Agent(error)) => Err(error),
+            other => panic!("a change: {other:?}"),
         }
     }
 

@@ -4,7 +4,7 @@
 //! - [`between`]: what stands between station and server: a forward proxy, TLS with an authority of its own
 //! - [`station`]: a configuration, watch folders, and writers that imitate equipment; [`sample`]: reports of real shape
 //! - [`agent`]: the agent's process and its command line, never without a deadline
-//! - [`ipc`]: a conversation with the agent, and raw bytes for abuse
+//! - [`ipc`]: a conversation with the agent, and raw bytes for abuse; [`edit`]: changes of its configuration
 //! - [`stranger`]: another user of the OS, before the agent's door and in its place
 //! - [`mod@conservation`]: the books of a status, for the one law that nothing is lost
 //! - [`wait`]: conditions with a bound
@@ -24,6 +24,7 @@
 pub mod agent;
 pub mod between;
 pub mod conservation;
+pub mod edit;
 pub mod ipc;
 mod process;
 pub mod sample;

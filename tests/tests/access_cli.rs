@@ -10,11 +10,11 @@
 use std::path::PathBuf;
 
 use waybill_ipc::ClientError;
-use waybill_ipc::protocol::{AccessStatus, ConfigChange, Reply, Request, Role, SecretText, Unsent};
-use waybill_shared::config::Edit;
+use waybill_ipc::protocol::{AccessStatus, ConfigChanged, Reply, Request, Role, SecretText};
 use waybill_shared::error::Code;
 use waybill_shared::fs::atomic;
 use waybill_tests::agent::CliOutput;
+use waybill_tests::edit::set;
 use waybill_tests::ipc::Ipc;
 use waybill_tests::{Agent, Receiver, Station, cli, ipc_client, wait_until};
 
@@ -136,9 +136,8 @@ fn coded(answer: Result<Reply, ClientError>) -> Result<Reply, Code> {
     answer.map_err(|error| error.report().code)
 }
 
-fn change(ipc: &Ipc, value: &str) -> Result<Reply, Code> {
-    let edits = vec![Edit::Set { place: "station.location".to_owned(), value: value.to_owned() }];
-    coded(ipc.request(Request::ConfigChange(ConfigChange { base: None, edits, unsent: Unsent::Refuse, dry_run: false })))
+fn change(ipc: &Ipc, value: &str) -> Result<ConfigChanged, Code> {
+    ipc.change(&[set("station.location", value)]).map_err(|error| error.code)
 }
 
 #[test]

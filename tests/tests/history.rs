@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use waybill_ipc::protocol::{ConfigChange, HistoryOutcome, HistoryRow, Request, SecretText, Unsent, Via};
-use waybill_shared::config::Edit;
+use waybill_ipc::protocol::{HistoryOutcome, HistoryRow, Request, SecretText, Via};
 use waybill_shared::error::Code;
+use waybill_tests::edit::set;
 use waybill_tests::station::StationBuilder;
 use waybill_tests::{Agent, Receiver, Station, cli, cli_with, ipc_client, wait_until};
 
@@ -28,19 +28,14 @@ fn list(station: &Station, arguments: &[&str]) -> Vec<HistoryRow> {
     serde_json::from_str(&output.stdout).unwrap()
 }
 
-fn change(place: &str, value: &str) -> Request {
-    let edits = vec![Edit::Set { place: place.to_owned(), value: value.to_owned() }];
-    Request::ConfigChange(ConfigChange { base: None, edits, unsent: Unsent::Refuse, dry_run: false })
-}
-
 #[test]
 fn each_change_and_refusal_is_there_with_who_what_and_why() {
     let receiver = Receiver::start();
     let station = builder(&receiver).build();
     let mut agent = Agent::start(&station);
     let ipc = ipc_client(&station);
-    ipc.request(change("station.location", "Line 2")).unwrap();
-    ipc.request(change("station.nonsense", "1")).unwrap_err();
+    ipc.change(&[set("station.location", "Line 2")]).unwrap();
+    ipc.change(&[set("station.nonsense", "1")]).unwrap_err();
     ipc.request(Request::SetSecret { name: TOKEN.to_owned(), value: SecretText::new(receiver.token()) }).unwrap();
     ipc.request(Request::SetSecret { name: "destination.other.token".to_owned(), value: SecretText::new("abcdefgh") })
         .unwrap_err();
@@ -48,7 +43,7 @@ fn each_change_and_refusal_is_there_with_who_what_and_why() {
     ipc.request(Request::SetPin { old: None, new: SecretText::new("271828") }).unwrap();
     let stranger = ipc_client(&station);
     stranger.request(Request::Elevate { pin: SecretText::new("000000") }).unwrap_err();
-    stranger.request(change("station.location", "Line 3")).unwrap_err();
+    stranger.change(&[set("station.location", "Line 3")]).unwrap_err();
     ipc.request(Request::Diagnose).unwrap();
     // A change of the file by hand.
     let edited = station.config_text().replace("Line 2", "Line 4");
@@ -93,7 +88,7 @@ fn what_was_answered_survives_a_kill_and_is_read_without_an_agent() {
     let mut agent = Agent::start(&station);
     let ipc = ipc_client(&station);
     for number in 0..30 {
-        ipc.request(change("station.location", &format!("Line {number}"))).unwrap();
+        ipc.change(&[set("station.location", format!("Line {number}"))]).unwrap();
     }
     let page = waybill_ipc::protocol::Page { after: None, limit: 100 };
     // An answer to a question behind them means that they are written.
@@ -144,7 +139,7 @@ fn two_processes_that_write_at_the_same_time_lose_no_entry() {
         let mut agent = Agent::start(&station);
         let ipc = ipc_client(&station);
         for number in 0..10 {
-            ipc.request(change("station.location", &format!("Line {}", number + 10))).unwrap();
+            ipc.change(&[set("station.location", format!("Line {}", number + 10))]).unwrap();
         }
         writing.join().unwrap();
         assert!(agent.stop().success());
@@ -162,7 +157,7 @@ fn filters_limits_and_formats_agree_with_each_other() {
     let agent = Agent::start(&station);
     let ipc = ipc_client(&station);
     for number in 0..600 {
-        ipc.request(change("station.location", &format!("=Line, \"{number}\""))).unwrap();
+        ipc.change(&[set("station.location", format!("=Line, \"{number}\""))]).unwrap();
     }
     let all = list(&station, &["--target", "station.location"]);
     assert_eq!(all.len(), 600, "more than one page");

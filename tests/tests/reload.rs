@@ -5,39 +5,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use waybill_ipc::ClientError;
 use waybill_ipc::protocol::{
-    ConfigChange, ConfigChanged, ConfigState, Connection, HistoryFilter, HistoryOutcome, HistoryRow, Page, Reply, Request,
-    SourceState, Unsent, Via,
+    ConfigState, Connection, HistoryFilter, HistoryOutcome, HistoryRow, Page, Reply, Request, SourceState, Unsent, Via,
 };
-use waybill_shared::config::Edit;
-use waybill_shared::error::{Code, ErrorReport};
+use waybill_shared::error::Code;
+use waybill_tests::edit::{add, set, unset};
 use waybill_tests::{Agent, Behaviour, Ipc, Receiver, Station, ipc_client, wait_until};
-
-fn set(place: &str, value: impl ToString) -> Edit {
-    Edit::Set { place: place.to_owned(), value: value.to_string() }
-}
-
-fn unset(place: &str) -> Edit {
-    Edit::Unset { place: place.to_owned() }
-}
-
-fn add(list: &str, name: &str) -> Edit {
-    Edit::Add { list: list.to_owned(), name: name.to_owned() }
-}
-
-fn change(ipc: &Ipc, edits: &[Edit]) -> Result<ConfigChanged, ErrorReport> {
-    change_with(ipc, edits, Unsent::Refuse)
-}
-
-fn change_with(ipc: &Ipc, edits: &[Edit], unsent: Unsent) -> Result<ConfigChanged, ErrorReport> {
-    let change = ConfigChange { base: None, edits: edits.to_vec(), unsent, dry_run: false };
-    match ipc.request(Request::ConfigChange(change)) {
-        Ok(Reply::ConfigChanged(changed)) => Ok(changed),
-        Err(ClientError::Agent(error)) => Err(error),
-        other => panic!("a change: {other:?}"),
-    }
-}
 
 fn config(ipc: &Ipc) -> ConfigState {
     match ipc.request(Request::Config) {
@@ -70,14 +43,13 @@ fn a_source_is_added_changed_and_removed_while_files_come() {
         std::fs::write(folder.join(name), bytes).unwrap();
         ids.push(id);
     }
-    change(&ipc, &[add("source", "fct"), set("source.fct.folder", folder.display()), set("source.fct.converter", "wsjf")])
-        .unwrap();
+    ipc.change(&[add("source", "fct"), set("source.fct.folder", folder.display()), set("source.fct.converter", "wsjf")]).unwrap();
     agent
         .wait_for("the new source is watched", |s| s.sources.iter().any(|s| s.name == "fct" && s.state == SourceState::Watching));
     receiver.wait_for_reports(52);
 
     // Changed: what lies there is left alone from now on.
-    change(&ipc, &[set("source.fct.after", "keep"), set("source.fct.patterns", "['*.wsjf']")]).unwrap();
+    ipc.change(&[set("source.fct.after", "keep"), set("source.fct.patterns", "['*.wsjf']")]).unwrap();
     let (_, bytes) = waybill_tests::sample_report(102);
     std::fs::write(folder.join("not mine any more.json"), bytes).unwrap();
     let (id, bytes) = waybill_tests::sample_report(103);
@@ -87,7 +59,7 @@ fn a_source_is_added_changed_and_removed_while_files_come() {
     assert!(folder.join("kept.wsjf").exists() && folder.join("not mine any more.json").exists());
 
     // Removed: its folder is not looked at, the others go on.
-    change(&ipc, &[unset("source.fct")]).unwrap();
+    ipc.change(&[unset("source.fct")]).unwrap();
     assert!(!ipc.status().sources.iter().any(|s| s.name == "fct"));
     let (_, bytes) = waybill_tests::sample_report(104);
     std::fs::write(folder.join("after.wsjf"), bytes).unwrap();
@@ -97,15 +69,12 @@ fn a_source_is_added_changed_and_removed_while_files_come() {
     assert!(folder.join("after.wsjf").exists());
 
     // Back again: its numbers go on.
-    change(
-        &ipc,
-        &[
-            add("source", "fct"),
-            set("source.fct.folder", folder.display()),
-            set("source.fct.after", "keep"),
-            set("source.fct.patterns", "['*.wsjf']"),
-        ],
-    )
+    ipc.change(&[
+        add("source", "fct"),
+        set("source.fct.folder", folder.display()),
+        set("source.fct.after", "keep"),
+        set("source.fct.patterns", "['*.wsjf']"),
+    ])
     .unwrap();
     receiver.wait_for_reports(64);
     let fct = ipc.status().sources.into_iter().find(|s| s.name == "fct").unwrap();
@@ -119,10 +88,10 @@ fn a_source_can_be_switched_off_and_on() {
     let station = Station::simple(&receiver);
     let agent = Agent::start(&station);
     let ipc = ipc_client(&station);
-    change(&ipc, &[set("source.ict.enabled", false)]).unwrap();
+    ipc.change(&[set("source.ict.enabled", false)]).unwrap();
     assert_eq!(ipc.status().sources[0].state, SourceState::Disabled);
     let ids = station.drop_reports("ict", 0..3);
-    change(&ipc, &[set("source.ict.enabled", true)]).unwrap();
+    ipc.change(&[set("source.ict.enabled", true)]).unwrap();
     receiver.wait_for_reports(3);
     receiver.assert_has_exactly(&ids);
     assert_eq!(receiver.posts().len(), 3);
@@ -138,14 +107,11 @@ fn a_destination_is_added_and_gets_what_comes_from_then_on() {
     station.drop_reports("ict", 0..5);
     receiver.wait_for_reports(5);
     let out = station.folder().join("out").join("second");
-    change(
-        &ipc,
-        &[
-            add("destination", "second"),
-            set("destination.second.kind", "folder"),
-            set("destination.second.folder", out.display()),
-        ],
-    )
+    ipc.change(&[
+        add("destination", "second"),
+        set("destination.second.kind", "folder"),
+        set("destination.second.folder", out.display()),
+    ])
     .unwrap();
     station.drop_reports("ict", 5..10);
     let status = agent.wait_for("both have theirs", |s| {
@@ -170,14 +136,14 @@ fn a_destination_with_unsent_reports_is_removed_only_if_it_is_said_what_becomes_
     other.wait_for_reports(10);
 
     let before = station.config_text();
-    let refused = change(&ipc, &[unset("destination.main")]).unwrap_err();
+    let refused = ipc.change(&[unset("destination.main")]).unwrap_err();
     assert_eq!(refused.code, Code::DestinationHasUnsent, "{refused}");
     assert!(refused.message.contains("10"), "{refused}");
     assert_eq!(station.config_text(), before);
     assert_eq!(agent.counts().destination("main").pending + agent.counts().destination("main").sending, 10);
 
     // To one that has them all already: nothing is sent again, and nothing stays behind.
-    change_with(&ipc, &[unset("destination.main")], Unsent::MoveTo("other".to_owned())).unwrap();
+    ipc.change_with(&[unset("destination.main")], Unsent::MoveTo("other".to_owned())).unwrap();
     let status = ipc.status();
     assert_eq!(status.destinations.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["other"]);
     assert_eq!(status.queue.waiting, 0);
@@ -185,10 +151,11 @@ fn a_destination_with_unsent_reports_is_removed_only_if_it_is_said_what_becomes_
     assert_eq!(other.posts().len(), 10);
 
     // To one that has not: they arrive there.
-    change(
-        &ipc,
-        &[add("destination", "third"), set("destination.third.kind", "wats"), set("destination.third.url", receiver.url())],
-    )
+    ipc.change(&[
+        add("destination", "third"),
+        set("destination.third.kind", "wats"),
+        set("destination.third.url", receiver.url()),
+    ])
     .unwrap();
     let more = station.drop_reports("ict", 10..20);
     other.wait_for_reports(20);
@@ -196,12 +163,13 @@ fn a_destination_with_unsent_reports_is_removed_only_if_it_is_said_what_becomes_
     let late = Receiver::start();
     station.set_token("late", &late.token());
     let folder = station.folder().join("out").join("late");
-    change(
-        &ipc,
-        &[add("destination", "late"), set("destination.late.kind", "folder"), set("destination.late.folder", folder.display())],
-    )
+    ipc.change(&[
+        add("destination", "late"),
+        set("destination.late.kind", "folder"),
+        set("destination.late.folder", folder.display()),
+    ])
     .unwrap();
-    change_with(&ipc, &[unset("destination.third")], Unsent::MoveTo("late".to_owned())).unwrap();
+    ipc.change_with(&[unset("destination.third")], Unsent::MoveTo("late".to_owned())).unwrap();
     agent.wait_for("the ten are in the folder", |s| s.destinations.iter().any(|d| d.name == "late" && d.sent == 10));
     assert_eq!(ipc.status().queue.waiting, 0);
     drop(more);
@@ -312,7 +280,7 @@ fn a_hundred_changes_under_load_lose_nothing_and_no_reader_ever_sees_half_of_one
                 _ => {}
             }
             loop {
-                match change(&ipc, &edits) {
+                match ipc.change(&edits) {
                     Ok(_) => break,
                     // A report came for it in the meantime.
                     Err(error) if error.code == Code::DestinationHasUnsent => {}
@@ -347,7 +315,7 @@ fn a_new_token_and_a_new_address_count_at_once() {
     let ids = station.drop_reports("ict", 0..4);
     agent.wait_for("they wait", |s| s.destinations[0].pending + s.destinations[0].sending == 4);
     second.set_token(&first.token());
-    change(&ipc, &[set("destination.main.url", second.url())]).unwrap();
+    ipc.change(&[set("destination.main.url", second.url())]).unwrap();
     second.wait_for_reports(4);
     second.assert_has_exactly(&ids);
     assert_eq!(ipc.status().destinations[0].address, second.url());

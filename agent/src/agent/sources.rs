@@ -53,7 +53,7 @@ impl Common<'_> {
             configured.as_ref().map_or_else(|| folder.join(name), |configured| self.base.join(configured))
         };
         let setup = SourceSetup {
-            rules: Rules::new(source.settle_ms, network, converter.has_end_mark()),
+            rules: rules(source, network, converter.has_end_mark()),
             context: Arc::new(SourceContext {
                 name: source.name.clone(),
                 converter,
@@ -84,6 +84,10 @@ impl Common<'_> {
     }
 }
 
+fn rules(source: &config::Source, network: bool, has_end_mark: bool) -> Rules {
+    Rules::new(source.settle_ms, network, has_end_mark)
+}
+
 /// What each source takes, for the others to know.
 pub(super) fn neighbours(sources: &[&config::Source], base: &Path) -> Result<Vec<Neighbour>, ErrorReport> {
     let neighbour = |source: &&config::Source| {
@@ -100,4 +104,20 @@ pub(super) fn neighbours(sources: &[&config::Source], base: &Path) -> Result<Vec
 fn patterns(source: &config::Source) -> Result<Patterns, ErrorReport> {
     Patterns::new(&source.patterns)
         .map_err(|error| ErrorReport::new(Code::ConfigInvalid, format!("source {:?}: {error}", source.name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_file_must_be_quiet_is_what_is_configured() {
+        let quiet = |lines: &str| {
+            let text = format!("[[source]]\nname = \"ict\"\nfolder = \"x\"\n{lines}");
+            let config = config::parse(&text).unwrap();
+            rules(&config.source[0], true, false).quiet
+        };
+        assert_eq!(quiet(""), Duration::from_secs(5));
+        assert_eq!(quiet("settle_ms = 250"), Duration::from_millis(250));
+    }
 }
