@@ -268,6 +268,10 @@ impl Client {
     pub async fn stop(&self) -> Result<(), ClientError> {
         match self.frozen_request(Frozen::Stop).await? {
             Frozen::Stopping => Ok(()),
+            // A code that only a newer agent knows says less than its words.
+            Frozen::StopRefused { code, why } => {
+                Err(ClientError::Agent(ErrorReport::new(code.parse().unwrap_or(Code::RoleMissing), why)))
+            }
             other => Err(ClientError::Broken(format!("an unexpected answer: {other:?}"))),
         }
     }

@@ -242,7 +242,7 @@ async fn converse<R, S>(
                     tracing::info!(event = "stop_requested", pid = peer.pid, "a client asked the agent to stop");
                     match service.stop(session) {
                         Ok(()) => Frozen::Stopping,
-                        Err(error) => Frozen::Refused(format!("{}. {}", error.message, error.fix)),
+                        Err(error) => Frozen::StopRefused { code: error.code.to_string(), why: error.message },
                     }
                 }
                 _ => return,

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use waybill_ipc::client::Deadlines;
 use waybill_ipc::codec::{self, MAX_FRAME_BYTES};
-use waybill_ipc::protocol::{ClientKind, ClientMessage, Frozen, Hello, PROTOCOL, Reply, Request, ServerMessage};
+use waybill_ipc::protocol::{ClientKind, ClientMessage, Frozen, Hello, MOST_EDITS, PROTOCOL, Reply, Request, ServerMessage};
 use waybill_ipc::{Client, ClientError};
 
 #[global_allocator]
@@ -183,19 +183,28 @@ fn a_frame_full_of_the_smallest_rows_takes_a_few_times_its_size() {
     assert!(peak <= 8 * MAX_FRAME_BYTES, "{peak} bytes for a frame of {}", bytes.len());
 }
 
-/// What a client sends is read before it is known what that client may do. The serializer counts every number at its full width, so
-/// that it gives up long before the end of such a frame.
+/// What a client sends is read before it is known what that client may do.
 #[test]
-fn a_frame_full_of_the_smallest_changes_takes_a_few_times_its_size() {
-    // Request with id 1, ConfigChange without a base, edits: each takes nothing away from nowhere · response 1, Logs: empty lines.
-    for (head, element) in [(&[16, 1, 12, 0][..], &[1, 0][..]), (&[17, 0, 1, 0, 6], &[0; 9])] {
-        let count = (MAX_FRAME_BYTES - 100) / element.len();
-        let few = [head, &announced(1), element].concat();
-        let bytes = [head, &announced(count as u64), &element.repeat(count)].concat();
-        // They are what they should be: what comes after one element is all that is missing.
-        let ends = [&few[..], &[0, 0]].concat();
-        assert!(codec::decode_client(&ends).is_ok() || codec::decode_server(&few).is_ok());
-        let (_, peak) = peak_of(|| (codec::decode_client(&bytes).is_ok(), codec::decode_server(&bytes).is_ok()));
-        assert!(peak <= 13 * MAX_FRAME_BYTES, "{peak} bytes for a frame of {}", bytes.len());
+fn a_frame_full_of_the_smallest_changes_is_given_up_at_the_first_too_many() {
+    // Request with id 1, ConfigChange without a base, edits: each takes nothing away from nowhere.
+    let (head, element) = (&[16, 1, 12, 0][..], &[1, 0][..]);
+    let changes = |count: usize| [head, &announced(count as u64), &element.repeat(count), &[0, 0]].concat();
+    assert!(codec::decode_client(&changes(MOST_EDITS)).is_ok());
+    for count in [MOST_EDITS + 1, (MAX_FRAME_BYTES - 100) / element.len()] {
+        let bytes = changes(count);
+        let (error, peak) = peak_of(|| codec::decode_client(&bytes).unwrap_err());
+        assert!(error.to_string().contains("more than 10000 changes at once"), "{error}");
+        assert!(peak <= 4 * 1024 * 1024, "{peak} bytes for a frame of {}", bytes.len());
     }
+}
+
+/// Only the agent, whose user was checked, sends lines of the log.
+#[test]
+fn a_frame_full_of_empty_lines_takes_a_few_times_its_size() {
+    let (head, element) = (&[17, 0, 1, 0, 6][..], &[0; 9][..]);
+    let count = (MAX_FRAME_BYTES - 100) / element.len();
+    assert!(codec::decode_server(&[head, &announced(1), element].concat()).is_ok());
+    let bytes = [head, &announced(count as u64), &element.repeat(count)].concat();
+    let (_, peak) = peak_of(|| codec::decode_server(&bytes).is_ok());
+    assert!(peak <= 13 * MAX_FRAME_BYTES, "{peak} bytes for a frame of {}", bytes.len());
 }

@@ -102,6 +102,8 @@ fn frozen() -> Vec<(String, Frozen)> {
     all.push(("brief request".into(), Frozen::BriefRequest));
     all.push(("stop".into(), Frozen::Stop));
     all.push(("stopping".into(), Frozen::Stopping));
+    let (code, why) = ("WB6009".into(), "stopping the agent needs the role operator".into());
+    all.push(("stop refused".into(), Frozen::StopRefused { code, why }));
     all
 }
 

@@ -207,3 +207,19 @@ fn a_pin_file_that_cannot_be_used_locks_and_never_opens() {
     std::fs::remove_file(&path).unwrap();
     assert!(!status(&station).pin_set);
 }
+
+#[test]
+fn with_the_pin_an_agent_is_stopped_by_whom_it_would_not_stop_for() {
+    let receiver = Receiver::start();
+    let station = station(&receiver);
+    let mut agent = Agent::start(&station);
+    let ipc = ipc_client(&station);
+    ipc.change(&[set("access.without_pin", "viewer")]).unwrap();
+    ipc.request(Request::SetPin { old: None, new: SecretText::new(PIN) }).unwrap();
+    assert_eq!(cli(&station, &["stop"]).code(), REFUSED);
+    assert_eq!(with_pin(&station, "314159", &["stop"]).code(), REFUSED);
+    assert!(agent.is_running());
+    let stopped = with_pin(&station, PIN, &["stop"]);
+    assert!(stopped.success(), "{stopped}");
+    assert!(agent.exit_within(std::time::Duration::from_secs(60)).expect("it ends").success());
+}

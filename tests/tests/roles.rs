@@ -373,7 +373,10 @@ fn a_viewer_does_not_stop_the_agent_and_an_operator_does() {
     let (station, mut agent) = guarded(&receiver, "viewer");
     let viewer = ipc_client(&station);
     let refused = viewer.stop().expect_err("a viewer stops nothing");
-    assert!(matches!(&refused, ClientError::Refused(why) if why.contains("needs the role operator")), "{refused:?}");
+    assert!(
+        matches!(&refused, ClientError::Agent(error) if error.code == Code::RoleMissing && error.message.contains("needs the role operator")),
+        "{refused:?}"
+    );
     let output = cli(&station, &["stop"]);
     assert!(!output.success() && output.stderr.contains("needs the role operator"), "{output}");
     assert!(agent.is_running());

@@ -155,7 +155,7 @@ pub fn main() -> ExitCode {
             Command::Diagnose(args) => with_runtime(diagnose::main(&instance, &pin, args)),
             Command::Logs(args) => logs::main(&instance, &args).unwrap_or_else(|error| output::fail(&error)),
             Command::Explain(args) => explain::main(&args).unwrap_or_else(|error| output::fail(&error)),
-            Command::Stop(args) => with_runtime(stop::main(&instance, args)),
+            Command::Stop(args) => with_runtime(stop::main(&instance, &pin, args)),
             Command::Demo(args) => with_runtime(demo::main(args)),
         },
     };

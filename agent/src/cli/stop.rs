@@ -5,12 +5,14 @@ use std::time::Duration;
 use clap::Args;
 use waybill_ipc::Endpoint;
 use waybill_ipc::client::{Client, Deadlines};
-use waybill_ipc::protocol::ClientKind;
+use waybill_ipc::protocol::{ClientKind, Request};
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::fs::lock::Lock;
 use waybill_shared::paths::Instance;
 
+use super::pin::Pin;
 use super::{client_error, output};
+use crate::serve::answers::secret_text;
 
 #[derive(Debug, Args)]
 pub(super) struct StopArgs {
@@ -19,12 +21,12 @@ pub(super) struct StopArgs {
     timeout: u64,
 }
 
-pub(super) async fn main(instance: &Instance, args: StopArgs) -> Result<Exit, ErrorReport> {
+pub(super) async fn main(instance: &Instance, pin: &Pin, args: StopArgs) -> Result<Exit, ErrorReport> {
     // Any version can be told to stop.
     let client = Client::connect_any(&Endpoint::of(instance), ClientKind::Cli, Deadlines::default())
         .await
         .map_err(|error| client_error(instance, &error))?;
-    client.stop().await.map_err(|error| error.report())?;
+    ask(&client, pin).await?;
     let limit = Duration::from_secs(args.timeout);
     let ended = tokio::time::timeout(limit, async {
         client.closed().await;
@@ -41,4 +43,17 @@ pub(super) async fn main(instance: &Instance, args: StopArgs) -> Result<Exit, Er
     }
     output::line("stopped");
     Ok(Exit::Ok)
+}
+
+/// Tells it to stop; with the PIN, if it is not enough to be who we are and there is one to give.
+async fn ask(client: &Client, pin: &Pin) -> Result<(), ErrorReport> {
+    match client.stop().await.map_err(|error| error.report()) {
+        Err(refused) if refused.code == Code::RoleMissing => {
+            let Some(pin) = pin.get()? else { return Err(refused) };
+            let elevated = client.request(Request::Elevate { pin: secret_text(&pin) }).await;
+            elevated.map_err(|error| error.report())?;
+            client.stop().await.map_err(|error| error.report())
+        }
+        result => result,
+    }
 }

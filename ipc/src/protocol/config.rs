@@ -1,9 +1,39 @@
 //! The configuration as clients see it and change it.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use waybill_shared::config::compare::Difference;
 use waybill_shared::config::{Edit, Origin};
 use waybill_shared::error::ErrorReport;
+
+/// Most changes in one request. They are read before it is known what the client may do.
+pub const MOST_EDITS: usize = 10_000;
+
+/// Reads changes, and stops at the one too many.
+pub(super) fn few_edits<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Edit>, D::Error> {
+    struct Few;
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<Edit>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MOST_EDITS} changes at once")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+            let mut edits = Vec::new();
+            while let Some(edit) = from.next_element()? {
+                if edits.len() == MOST_EDITS {
+                    return Err(de::Error::custom(format_args!("more than {MOST_EDITS} changes at once")));
+                }
+                edits.push(edit);
+            }
+            Ok(edits)
+        }
+    }
+    from.deserialize_seq(Few)
+}
 
 /// The configuration as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,7 +70,8 @@ pub struct ConfigValue {
 pub struct ConfigChange {
     /// The revision that the changes are based on; without one they are made to whatever is there.
     pub base: Option<String>,
-    /// What to change, in this order.
+    /// What to change, in this order; at most [`MOST_EDITS`].
+    #[serde(deserialize_with = "few_edits")]
     pub edits: Vec<Edit>,
     /// What becomes of reports that wait for destinations which are removed.
     pub unsent: Unsent,

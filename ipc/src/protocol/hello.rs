@@ -75,6 +75,13 @@ pub enum Frozen {
     Stop,
     /// It stops.
     Stopping,
+    /// It does not stop for this client.
+    StopRefused {
+        /// Code of the error.
+        code: String,
+        /// What a person reads.
+        why: String,
+    },
 }
 
 const MAGIC: &[u8; 4] = b"WAYB";
@@ -83,7 +90,7 @@ impl Frozen {
     /// True for a frame's tag that belongs to a frozen message.
     #[must_use]
     pub fn is_tag(tag: u8) -> bool {
-        (1..=8).contains(&tag)
+        (1..=9).contains(&tag)
     }
 
     /// The frame's bytes, the tag first.
@@ -130,6 +137,11 @@ impl Frozen {
             }
             Self::Stop => bytes.push(7),
             Self::Stopping => bytes.push(8),
+            Self::StopRefused { code, why } => {
+                bytes.push(9);
+                put_text(&mut bytes, code);
+                put_text(&mut bytes, why);
+            }
         }
         bytes
     }
@@ -174,6 +186,7 @@ impl Frozen {
             }),
             7 => Self::Stop,
             8 => Self::Stopping,
+            9 => Self::StopRefused { code: take_text(rest)?, why: take_text(rest)? },
             _ => return None,
         })
     }
@@ -209,7 +222,7 @@ mod tests {
     /// These bytes are in the field: if one of these assertions fails, the change is wrong, not the test.
     #[test]
     fn the_frozen_layouts_are_frozen() {
-        let cases: [(Frozen, &[u8]); 8] = [
+        let cases: [(Frozen, &[u8]); 9] = [
             (
                 Frozen::Hello(Hello { protocol: 1, kind: ClientKind::Cli, pid: 0x0102, version: "0.1.0".into() }),
                 b"\x01WAYB\x01\x00\x01\x02\x01\x00\x00\x05\x000.1.0",
@@ -224,6 +237,7 @@ mod tests {
             ),
             (Frozen::Stop, b"\x07"),
             (Frozen::Stopping, b"\x08"),
+            (Frozen::StopRefused { code: "WB1".into(), why: "no".into() }, b"\x09\x03\x00WB1\x02\x00no"),
         ];
         for (message, bytes) in cases {
             assert_eq!(message.encode(), bytes);

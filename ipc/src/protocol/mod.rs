@@ -14,7 +14,7 @@ mod secret;
 mod snapshot;
 
 pub use access::{AccessStatus, Role};
-pub use config::{BackupRow, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion, Unsent};
+pub use config::{BackupRow, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion, MOST_EDITS, Unsent};
 pub use destination::{CertificateInfo, DestinationTest};
 pub use event::{Configured, DestinationHead, Event, SourceHead, Update};
 pub use health::{CheckResult, HealthReport, HealthState};

@@ -90,7 +90,8 @@ pub enum Request {
     TestDestination {
         /// Its name.
         name: String,
-        /// Changes of the configuration that are only tried, not stored.
+        /// Changes of the configuration that are only tried, not stored; at most [`MOST_EDITS`](super::MOST_EDITS).
+        #[serde(deserialize_with = "super::config::few_edits")]
         edits: Vec<Edit>,
         /// A token that is only tried, not stored.
         token: Option<SecretText>,
