@@ -139,6 +139,12 @@ impl Backups {
         Ok(LastGood { good: None, skipped })
     }
 
+    /// True if the newest intact one is more than white space.
+    pub(super) fn newest_says_something(&self) -> bool {
+        let newest = self.entries().ok().and_then(|entries| entries.iter().find_map(|entry| read(entry).ok()));
+        newest.is_some_and(|text| !text.trim().is_empty())
+    }
+
     /// The newest intact one of a revision, as text.
     pub(super) fn of_revision(&self, wanted: &str) -> Option<String> {
         self.entries().ok()?.iter().filter(|entry| entry.revision == wanted).find_map(|entry| read(entry).ok())

@@ -98,6 +98,11 @@ fn look_under(instance: &Instance, layers: Layers, more: More<'_>) -> Result<Loa
             .with_fix(format!("Write {place} (the README has one in ten lines), or try `waybill-agent demo`"))
     };
     let (failed, is_missing) = match store.read() {
+        // What a power cut leaves of a file that was written carelessly: as in a running agent, no change.
+        Ok(Some(document)) if document.text.trim().is_empty() && store.backups().newest_says_something() => {
+            let error = ErrorReport::new(Code::ConfigInvalid, format!("{place} is empty"));
+            (error.with_fix(format!("Write {place} again, or restore a backup: `waybill-agent config history`")), false)
+        }
         Ok(Some(document)) => match resolve(&document.text) {
             Ok(effective) => return Ok(loaded(effective, document.text, None, true)),
             Err(error) => (error.report(&place), false),
@@ -259,6 +264,21 @@ mod tests {
         assert_eq!(loaded.text, GOOD);
         assert!(loaded.configured && loaded.problem.unwrap().code == Code::ConfigMissing);
         assert!(!instance.config.exists());
+    }
+
+    #[test]
+    fn a_file_that_was_emptied_counts_as_broken_and_one_that_always_was_empty_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let instance = instance(folder.path());
+        atomic::replace(&instance.config, b" \n").unwrap();
+        let empty = load_alone(&instance).unwrap();
+        assert!(empty.problem.is_none() && empty.effective.config == Config::default());
+        atomic::replace(&instance.config, GOOD.as_bytes()).unwrap();
+        load_alone(&instance).unwrap();
+        atomic::replace(&instance.config, b"").unwrap();
+        let loaded = load_alone(&instance).unwrap();
+        assert_eq!(loaded.text, GOOD);
+        assert!(loaded.problem.unwrap().message.contains("is empty"));
     }
 
     #[test]
