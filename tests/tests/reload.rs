@@ -121,6 +121,52 @@ fn a_destination_is_added_and_gets_what_comes_from_then_on() {
 }
 
 #[test]
+fn a_destination_that_hangs_delays_no_change_of_others_and_many_who_change_at_once_are_all_right() {
+    let receiver = Receiver::start();
+    let station = Station::builder()
+        .source("ict", |source| source.patterns(["*.json"]).converter("wsjf"))
+        .wats(&receiver)
+        .setting("ipc", "changes_per_minute", 10_000)
+        .setting("ipc", "changes_burst", 10_000)
+        .build();
+    receiver.set(Behaviour::Hang);
+    let agent = Agent::start(&station);
+    station.drop_reports("ict", 0..5);
+    receiver.wait(|state| state.hanging >= 5);
+    let begun = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for person in 0..6 {
+            let station = &station;
+            scope.spawn(move || {
+                let ipc = ipc_client(station);
+                let (name, place) = (format!("d{person}"), format!("destination.d{person}"));
+                for round in 0..5 {
+                    let out = station.folder().join("out").join(format!("{name}-{round}"));
+                    let edits = [
+                        add("destination", &name),
+                        set(&format!("{place}.kind"), "folder"),
+                        set(&format!("{place}.folder"), out.display()),
+                    ];
+                    ipc.change(&edits).unwrap();
+                    assert!(ipc.status().destinations.iter().any(|d| d.name == name && d.state != Connection::Removed));
+                    if round < 4 {
+                        ipc.change(&[unset(&place)]).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    println!("54 changes of destinations beside one that hangs: {:?}", begun.elapsed());
+    assert_eq!(receiver.look(|state| state.hanging), 5, "it still hangs");
+    let mut names: Vec<_> = agent.snapshot().destinations.into_iter().map(|d| d.name).collect();
+    names.sort();
+    assert_eq!(names, ["d0", "d1", "d2", "d3", "d4", "d5", "main"]);
+    receiver.set(Behaviour::Accept);
+    receiver.release();
+    agent.wait_for("what hung is sent", |s| s.destinations.iter().any(|d| d.name == "main" && d.sent == 5));
+}
+
+#[test]
 fn a_destination_with_unsent_reports_is_removed_only_if_it_is_said_what_becomes_of_them() {
     let (receiver, other) = (Receiver::start(), Receiver::start());
     receiver.set(Behaviour::Status { code: 503, body: String::new(), headers: Vec::new() });
