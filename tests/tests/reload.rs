@@ -157,7 +157,8 @@ fn a_destination_that_hangs_delays_no_change_of_others_and_many_who_change_at_on
         }
     });
     println!("54 changes of destinations beside one that hangs: {:?}", begun.elapsed());
-    assert_eq!(receiver.look(|state| state.hanging), 5, "it still hangs");
+    // A health check may hang there as well.
+    assert!(receiver.look(|state| state.hanging) >= 5, "it does not hang any more");
     let mut names: Vec<_> = agent.snapshot().destinations.into_iter().map(|d| d.name).collect();
     names.sort();
     assert_eq!(names, ["d0", "d1", "d2", "d3", "d4", "d5", "main"]);
@@ -187,6 +188,16 @@ fn a_destination_with_unsent_reports_is_removed_only_if_it_is_said_what_becomes_
     assert!(refused.message.contains("10"), "{refused}");
     assert_eq!(station.config_text(), before);
     assert_eq!(agent.counts().destination("main").pending + agent.counts().destination("main").sending, 10);
+
+    // Whatever is asked for: while the file cannot be written, nothing is given up.
+    let lock = station.config().with_file_name(".config.toml.lock");
+    let _none_yet = std::fs::remove_file(&lock);
+    std::fs::create_dir(&lock).unwrap();
+    let failed = ipc.change_with(&[unset("destination.main")], Unsent::Discard).unwrap_err();
+    assert_eq!(failed.code, Code::ConfigNotSaved, "{failed}");
+    assert_eq!(station.config_text(), before);
+    assert_eq!(agent.counts().destination("main").pending + agent.counts().destination("main").sending, 10);
+    std::fs::remove_dir(&lock).unwrap();
 
     // To one that has them all already: nothing is sent again, and nothing stays behind.
     ipc.change_with(&[unset("destination.main")], Unsent::MoveTo("other".to_owned())).unwrap();

@@ -1,32 +1,38 @@
 //! The one task that owns the works and the configuration, and changes them.
 //!
 //! A change, whoever wants it, goes one way: it is validated with everything that lies over the file; it is put to work under deadlines; the
-//! works are looked at; only then the file is written. If anything on this way goes wrong, the works go back to what they did and whoever
-//! asked is told. A file that somebody edits while the agent runs goes the same way, but is left as it was written.
+//! works are looked at; only then the file is written (before that, if unsent reports are given up by it). If anything on this way goes wrong, the works go back to what they did and whoever
+//! asked is told. A [`file`] that somebody edits while the agent runs goes the same way, but is left as it was written.
 //!
 //! Changes are made one after the other. Each is in the history with what it was before and after.
 
+mod file;
+mod prepare;
+
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::protocol::{ConfigChange, ConfigChanged, Event, Unsent, Via};
-use waybill_shared::config::compare::{Difference, differences};
-use waybill_shared::config::{Config, ConfigError, Edit, Effective, Origin, tree};
+use waybill_shared::config::compare::Difference;
+use waybill_shared::config::{Config, Edit};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::CorrelationId;
 use waybill_shared::paths::Instance;
-use waybill_shared::schema::{Fault, FaultKind, Value};
+use waybill_shared::schema::Value;
 use waybill_shared::secret::Secret;
 use waybill_shared::text;
 
+use self::file::Look;
+pub use self::prepare::pinned;
+use self::prepare::waits_for_restart;
+pub(crate) use self::prepare::{Prepared, edited, entry, prepare, save};
 use super::works::Works;
 use super::{Active, Live, snapshot};
-use crate::config::{self, Document, Store};
-use crate::convert::registry::Registry;
+use crate::config::{self, Store};
 use crate::desk::Desk;
 use crate::health::Heartbeat;
 use crate::history::{History, NewEntry};
@@ -166,9 +172,6 @@ impl Keeper {
     }
 }
 
-/// What the file looks like from outside.
-type Look = Vec<Option<(SystemTime, u64)>>;
-
 struct Keeping {
     works: Works,
     tools: Tools,
@@ -279,20 +282,32 @@ impl Keeping {
     async fn take(&mut self, prepared: Prepared, release: Release, by: &By) -> Result<ConfigChanged, ErrorReport> {
         let Prepared { active, base, differences } = prepared;
         let before = self.tools.live.load_full();
-        if let Err(error) = self.put_to_work(&active, release).await {
-            self.go_back(&before).await;
-            return Err(error);
+        // Reports that are given up do not come back: then the file is safe first, and what fails afterwards undoes it.
+        let file_first = release != Release::Refuse;
+        if file_first {
+            self.write(&base, &active.text).await?;
         }
-        let (instance, text) = (self.tools.instance.clone(), active.text.clone());
-        let saved = self.tools.desk.run(move || save(&instance, &base, &text)).await;
-        if let Err(error) = saved.and_then(|saved| saved) {
+        let mut result = self.put_to_work(&active, release).await;
+        if result.is_ok() && !file_first {
+            result = self.write(&base, &active.text).await;
+        }
+        if let Err(error) = result {
             self.go_back(&before).await;
+            if file_first && let Err(error) = self.write(&active.revision, &before.text).await {
+                self.tell_problem(Some(error));
+            }
             return Err(error);
         }
         self.settled = None;
         self.use_from_now_on(active.clone());
         self.note_differences(&differences, by);
         Ok(self.changed(&active, differences))
+    }
+
+    /// Writes the file, if it still is what the text is based on.
+    async fn write(&self, base: &str, text: &str) -> Result<(), ErrorReport> {
+        let (instance, base, text) = (self.tools.instance.clone(), base.to_owned(), text.to_owned());
+        self.tools.desk.run(move || save(&instance, &base, &text)).await?.map(drop)
     }
 
     async fn put_to_work(&mut self, active: &Active, release: Release) -> Result<(), ErrorReport> {
@@ -342,77 +357,6 @@ impl Keeping {
         self.tools.hub.publish(Event::ConfigProblem { error });
     }
 
-    /// Reads the file again if it, or what is pinned, has changed and has stopped changing.
-    async fn look_at_files(&mut self) {
-        let instance = self.tools.instance.clone();
-        let Ok(look) = self.tools.desk.run(move || look(&instance)).await else { return };
-        let settled = self.looked.as_ref() == Some(&look);
-        self.looked = Some(look.clone());
-        if !settled || self.settled.as_ref() == Some(&look) {
-            return;
-        }
-        let first = self.settled.is_none();
-        self.settled = Some(look);
-        self.read_again(first).await;
-    }
-
-    /// `quiet`: nobody has edited it, as far as is known; what is there is only compared.
-    async fn read_again(&mut self, quiet: bool) {
-        let instance = self.tools.instance.clone();
-        let there = self.tools.desk.run(move || Store::of(&instance).read()).await.and_then(|read| read);
-        let active = self.tools.live.load_full();
-        let by = By { who: format!("whoever edited {}", text::path(&self.tools.instance.config)), via: Via::File };
-        let prepared = match there {
-            Ok(None) if !active.configured => return,
-            Ok(None) => Err(gone(&self.tools.instance)),
-            Ok(Some(document)) if document.text.trim().is_empty() && !active.text.trim().is_empty() => {
-                Err(emptied(&self.tools.instance))
-            }
-            Ok(Some(document)) => {
-                let text = document.text.clone();
-                self.prepare(None, move |_| Ok(text)).await.map_err(|error| in_file(error, &self.tools.instance))
-            }
-            Err(error) => Err(error),
-        };
-        let result = match prepared {
-            Ok(prepared) if prepared.differences.is_empty() && prepared.active.identity == active.identity => {
-                // Other comments, or what was broken is as it was.
-                if prepared.active.text != active.text || active.problem.is_some() {
-                    self.use_from_now_on(prepared.active);
-                }
-                return;
-            }
-            Ok(prepared) => self.take_file(prepared, &by).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = result {
-            if active.problem.as_ref() == Some(&error) || (quiet && active.problem.is_some()) {
-                return;
-            }
-            tracing::error!(event = "config_not_used", code = %error.code, reason = error.message, faults = waybill_shared::schema::list(&error.details),
-                "the configuration file that lies there is not used; the one before goes on");
-            self.note(NewEntry::new(&by.who, by.via, "config.file", text::path(&self.tools.instance.config)).refused(&error));
-            self.tell_problem(Some(error));
-        }
-    }
-
-    /// A file that is there already: put to work, and left as it was written.
-    async fn take_file(&mut self, prepared: Prepared, by: &By) -> Result<(), ErrorReport> {
-        let before = self.tools.live.load_full();
-        if let Err(error) = self.put_to_work(&prepared.active, Release::Refuse).await {
-            self.go_back(&before).await;
-            return Err(error);
-        }
-        let (instance, text) = (self.tools.instance.clone(), prepared.active.text.clone());
-        let kept = self.tools.desk.run(move || Store::of(&instance).backups().accept(&text)).await.and_then(|kept| kept);
-        if let Err(error) = kept {
-            tracing::warn!(event = "config_not_backed_up", reason = error.message, "it is in use all the same");
-        }
-        self.use_from_now_on(prepared.active);
-        self.note_differences(&prepared.differences, by);
-        Ok(())
-    }
-
     async fn built(&self, name: &str, edits: &[Edit], token: Option<Secret>) -> Result<Arc<dyn Destination>, ErrorReport> {
         let edits = edits.to_vec();
         let changed =
@@ -450,134 +394,4 @@ impl Keeping {
     fn note(&self, entry: NewEntry) {
         self.tools.history.note(entry);
     }
-}
-
-/// A configuration that is valid and not in use yet.
-pub(crate) struct Prepared {
-    pub(crate) active: Active,
-    /// The revision of the file that it replaces.
-    pub(crate) base: String,
-    /// What is different from the one in use.
-    pub(crate) differences: Vec<Difference>,
-}
-
-/// Reads what is there, makes the new text of it, and checks that in every respect. Nothing is changed. Blocking, for the time of some files.
-pub(crate) fn prepare(
-    instance: &Instance,
-    active: &Active,
-    base: Option<&str>,
-    new: impl FnOnce(&str) -> Result<String, ErrorReport>,
-) -> Result<Prepared, ErrorReport> {
-    let store = Store::of(instance);
-    let there = store.read()?.unwrap_or_else(|| Document { text: String::new(), revision: config::store::revision(b"") });
-    if base.is_some_and(|base| *base != there.revision) {
-        // The store says it in the words it has for it, with the differences.
-        store.lock()?.save(base, &there.text, &|_| Ok(()))?;
-    }
-    // While a backup stands in for a broken file, changes are made to what is in use.
-    let before = if active.problem.is_some() { active.text.clone() } else { there.text.clone() };
-    let text = new(&before)?;
-    let layers = config::sources::layers(instance)?;
-    let registry = Registry::built_in();
-    let effective = config::candidate(&layers, &text, &|config| registry.faults(config))?;
-    let differences = differences(&active.effective.tree, &effective.tree);
-    let identity = effective.config.identity(&layers.environment);
-    let revision = config::store::revision(text.as_bytes());
-    let active = Active { effective, text, revision, identity, problem: None, configured: true };
-    Ok(Prepared { active, base: there.revision, differences })
-}
-
-/// A text with changes made; if some cannot be made, also what is wrong with the others: whoever mends them wants the whole list.
-pub(crate) fn edited(instance: &Instance, before: &str, edits: &[Edit]) -> Result<String, ErrorReport> {
-    let mut faults = match config::store::edited(before, edits) {
-        Ok(text) => return Ok(text),
-        Err(ConfigError::Faults(faults)) => faults,
-        Err(error) => return Err(error.report("the new configuration")),
-    };
-    let possible = edits
-        .iter()
-        .fold(before.to_owned(), |text, edit| config::store::edited(&text, std::slice::from_ref(edit)).unwrap_or(text));
-    let registry = Registry::built_in();
-    if let Err(others) = config::candidate(&config::sources::layers(instance)?, &possible, &|config| registry.faults(config)) {
-        faults.extend(others.details);
-    }
-    Err(ConfigError::Faults(faults).report("the new configuration"))
-}
-
-/// Writes what was checked in full, if what is there is still what it is based on. Blocking.
-pub(crate) fn save(instance: &Instance, base: &str, text: &str) -> Result<config::Saved, ErrorReport> {
-    Store::of(instance).lock()?.save(Some(base), text, &|_| Ok(()))
-}
-
-/// A difference as it stands in the history.
-pub(crate) fn entry(difference: &Difference, by: &By, correlation: &str) -> NewEntry {
-    let action = if difference.after.is_some() { "config.set" } else { "config.unset" };
-    let mut entry = NewEntry::new(&by.who, by.via, action, &difference.place).correlation(correlation);
-    if let Some(before) = &difference.before {
-        entry = entry.before(before);
-    }
-    if let Some(after) = &difference.after {
-        entry = entry.after(after);
-    }
-    entry
-}
-
-/// Fields that are set otherwise than when the agent started and count only from its next start on.
-fn waits_for_restart(started_with: &Value, now: &Value) -> Vec<String> {
-    let needs_restart = |place: &str| {
-        let found = place.parse().ok().and_then(|place| tree::locate(&place, now).ok());
-        found.and_then(|found| found.field).is_some_and(|field| field.restart.is_some())
-    };
-    differences(started_with, now).into_iter().map(|difference| difference.place).filter(|place| needs_restart(place)).collect()
-}
-
-/// Changes of values that somebody else sets would have no effect.
-pub fn pinned(edits: &[Edit], effective: &Effective) -> Option<ErrorReport> {
-    let who_sets = |edit: &Edit| -> Option<(String, Origin)> {
-        let (Edit::Set { place, .. } | Edit::Unset { place }) = edit else { return None };
-        let found = tree::locate(&place.parse().ok()?, &effective.tree).ok()?;
-        let below = format!("{}.", found.name);
-        effective
-            .origins
-            .iter()
-            .find(|(name, _)| **name == found.name || (found.is_element && name.starts_with(&below)))
-            .map(|(name, origin)| (name.clone(), origin.clone()))
-    };
-    let all: Vec<(String, Origin)> = edits.iter().filter_map(who_sets).collect();
-    let (first, origin) = all.first()?;
-    let fault = |(place, origin): &(String, Origin)| Fault {
-        path: place.clone(),
-        kind: FaultKind::Conflict,
-        message: format!("is set by {origin}"),
-    };
-    Some(
-        ErrorReport::new(Code::ConfigPinned, format!("{first} is set by {origin} and cannot be changed here"))
-            .with_details(all.iter().map(fault).collect()),
-    )
-}
-
-fn in_file(mut error: ErrorReport, instance: &Instance) -> ErrorReport {
-    error.message = error.message.replace("the new configuration", &text::path(&instance.config));
-    error
-}
-
-fn gone(instance: &Instance) -> ErrorReport {
-    let place = text::path(&instance.config);
-    ErrorReport::new(Code::ConfigMissing, format!("{place} is gone; the configuration before is in use"))
-        .with_fix(format!("Put {place} back, or restore a backup: `waybill-agent config history`"))
-}
-
-fn emptied(instance: &Instance) -> ErrorReport {
-    let place = text::path(&instance.config);
-    ErrorReport::new(Code::ConfigInvalid, format!("{place} is empty; the configuration before is in use"))
-        .with_fix(format!("Write {place} again, or restore a backup: `waybill-agent config history`"))
-}
-
-/// What the files of an instance look like from outside.
-fn look(instance: &Instance) -> Look {
-    let machine = waybill_shared::paths::managed_file();
-    [&instance.config, &instance.managed(), &machine]
-        .into_iter()
-        .map(|path| std::fs::metadata(path).ok().map(|found| (found.modified().unwrap_or(SystemTime::UNIX_EPOCH), found.len())))
-        .collect()
 }
