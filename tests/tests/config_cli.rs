@@ -271,6 +271,17 @@ fn a_running_agent_tells_that_the_file_is_broken_and_what_is_in_use() {
     let shown = done(&station, &["show", "--json"]).json();
     assert_eq!(shown["problem"]["code"], "WB1001");
     assert_eq!(get(&station, "queue.max_entries"), 10);
+    let status = cli(&station, &["status"]).stdout;
+    assert!(status.contains("NOT IN USE") && status.contains("queue.max_entries"), "{status}");
+    let health = cli(&station, &["health"]).stdout;
+    assert!(health.contains("that lies there is not in use"), "at once: {health}");
+    // Whoever goes on from what is in use is told what became of the other.
+    let set = config(&station, &["set", "queue.max_entries=20"]);
+    assert!(set.success() && set.stderr.contains("kept as a backup"), "{set}");
+    let backups = std::fs::read_dir(station.instance().backups()).unwrap().flatten();
+    let texts: Vec<String> = backups.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()).collect();
+    assert!(texts.iter().any(|text| text.contains("max_entries = 0")), "{texts:?}");
+    assert!(!cli(&station, &["status"]).stdout.contains("NOT IN USE"));
 }
 
 #[test]

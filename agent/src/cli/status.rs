@@ -82,6 +82,15 @@ fn show_text(snapshot: &Snapshot) {
         "{} waiting, at most {} may for each destination{full}",
         snapshot.queue.waiting, snapshot.queue.max_entries
     ));
+    if !agent.identity.configured {
+        output::line("THIS STATION IS NOT SET UP: `waybill-agent init`");
+    }
+    if let Some(problem) = &agent.config_problem {
+        output::line(&format!("THE CONFIGURATION FILE IS NOT IN USE, the one before is. {problem}"));
+        for fault in &problem.details {
+            output::line(&format!("  {fault}"));
+        }
+    }
     output::line("");
     let rows: Vec<Vec<String>> = snapshot
         .sources

@@ -127,6 +127,7 @@ pub struct Check {
     pub(super) timeout: Duration,
     pub(super) critical: bool,
     pub(super) failures: u32,
+    pub(super) in_memory: bool,
     pub(super) run: Arc<dyn Fn() -> Running + Send + Sync>,
 }
 
@@ -144,6 +145,7 @@ impl Check {
             timeout: TIMEOUT,
             critical: false,
             failures: 1,
+            in_memory: false,
             run: Arc::new(move || Box::pin(run())),
         }
     }
@@ -179,6 +181,13 @@ impl Check {
     #[must_use]
     pub fn within(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// It only looks at what the agent knows already: it is asked for every report, so that no report is behind what the agent knows.
+    #[must_use]
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
         self
     }
 

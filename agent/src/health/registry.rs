@@ -15,6 +15,8 @@ use super::{Check, Clock, Heartbeat, Role, STALL_LIMIT, age};
 
 /// How long the tasks may take to end at a stop. They only wait, so they end at once.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// How long checks may take that only look at what the agent knows.
+const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// The registered checks and their tasks. Dropping it ends them.
 pub struct Registry {
@@ -70,24 +72,29 @@ impl Registry {
     }
 
     /// How well everything is. With `fresh`, every check is asked anew, all at the same time, and the report is there at the latest after
-    /// `within` with what is known by then; without, at once with the last answers.
+    /// `within` with what is known by then; without, at once with the last answers and what the agent knows without asking anybody.
     pub async fn report(&self, fresh: bool, within: Duration) -> HealthReport {
-        if fresh { self.ask_until(tokio::time::sleep(within)).await } else { self.last() }
+        if fresh {
+            return self.ask_until(tokio::time::sleep(within)).await;
+        }
+        let known = self.ask(|check| check.in_memory);
+        let _at_once = tokio::time::timeout(AT_ONCE, answers(&known)).await;
+        self.last()
     }
 
     /// Asks everything anew and waits for the answers, or for `end`.
     pub(super) async fn ask_until(&self, end: impl Future<Output = ()>) -> HealthReport {
-        let questions: Vec<(Arc<Slot>, u64)> = self.held().slots.iter().map(|slot| (Arc::clone(slot), slot.ask())).collect();
-        let answers = async {
-            for (slot, number) in &questions {
-                slot.answered(*number).await;
-            }
-        };
+        let questions = self.ask(|_| true);
         tokio::select! {
-            () = answers => {}
+            () = answers(&questions) => {}
             () = end => {}
         }
         self.assess(questions.iter().filter_map(|(slot, number)| slot.row(*number)).collect())
+    }
+
+    fn ask(&self, which: impl Fn(&Check) -> bool) -> Vec<Question> {
+        let held = self.held();
+        held.slots.iter().filter(|slot| which(&slot.check)).map(|slot| (Arc::clone(slot), slot.ask())).collect()
     }
 
     fn last(&self) -> HealthReport {
@@ -112,6 +119,15 @@ impl Registry {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A check that was asked, and the number of the question.
+type Question = (Arc<Slot>, u64);
+
+async fn answers(questions: &[Question]) {
+    for (slot, number) in questions {
+        slot.answered(*number).await;
     }
 }
 

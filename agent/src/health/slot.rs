@@ -14,6 +14,8 @@ use super::{Check, Clock, Finding, NoAnswer, Role, moment};
 
 /// How long a run that was given up may take to let go before it counts as one that hangs.
 const LET_GO: Duration = Duration::from_millis(100);
+/// How long after an answer that says nothing it is asked again.
+const UNKNOWN_PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) struct Slot {
     pub(super) check: Check,
@@ -96,10 +98,18 @@ impl Slot {
             self.note(answer);
             self.answered.send_replace(number);
             tokio::select! {
-                () = tokio::time::sleep(self.check.interval) => {}
+                () = tokio::time::sleep(self.pause()) => {}
                 changed = asked.changed() => if changed.is_err() { return },
                 () = self.gone.cancelled() => return,
             }
+        }
+    }
+
+    /// How long until it is asked by itself. What is not known yet, such as a folder that nobody has looked at, is soon.
+    fn pause(&self) -> Duration {
+        match self.known().result.state {
+            HealthState::Unknown => self.check.interval.min(UNKNOWN_PAUSE),
+            _ => self.check.interval,
         }
     }
 

@@ -120,5 +120,8 @@ pub fn pinned(edits: &[Edit], effective: &Effective) -> Option<ErrorReport> {
 
 pub(super) fn in_file(mut error: ErrorReport, instance: &Instance) -> ErrorReport {
     error.message = error.message.replace("the new configuration", &text::path(&instance.config));
+    if error.code == Code::ConfigInvalid {
+        error.fix = "Mend the named fields in the file; until then the configuration before is in use".to_owned();
+    }
     error
 }

@@ -136,8 +136,16 @@ fn added(list: &str, name: &str, values: &[(String, String)]) -> Result<Vec<Edit
 
 async fn make(door: &Door<'_>, edits: Vec<Edit>, unsent: Unsent, how: How) -> Result<Exit, ErrorReport> {
     let How { base, dry_run, json: as_json } = how;
+    // Without one to ask for, or with nothing that could be in use, the change itself says what is wrong.
+    let problem = super::state(door).await.ok().and_then(|state| state.problem);
     let change = ConfigChange { base, edits, unsent, dry_run };
     let changed = request(door, change).await?;
+    if let (Some(problem), false) = (problem, dry_run) {
+        output::warn(&format!(
+            "what lay there was not in use ({}) and was replaced; it is kept as a backup: `waybill-agent config history`",
+            problem.message
+        ));
+    }
     if as_json {
         output::json(&json!({
             "revision": changed.revision,

@@ -17,12 +17,12 @@ pub struct SetupStatus {
 
 /// The check `setup`.
 pub fn check(status: impl Fn() -> SetupStatus + Send + Sync + 'static) -> Check {
-    Check::new("setup", move || std::future::ready(Ok(judge(&status())))).role(Role::Setup).code(Code::ConfigInvalid)
+    Check::new("setup", move || std::future::ready(Ok(judge(&status())))).role(Role::Setup).code(Code::ConfigInvalid).in_memory()
 }
 
 fn judge(status: &SetupStatus) -> Finding {
     let missing = |what: &str, fix: &str| ErrorReport::new(Code::ConfigInvalid, format!("not set up: {what}")).with_fix(fix);
-    let finding = match (status.sources, status.destinations) {
+    let mut finding = match (status.sources, status.destinations) {
         (0, 0) => Finding::unhealthy(missing("there is no source and no destination", "Add a [[source]] and a [[destination]]")),
         (_, 0) => {
             let what = "there is no destination; reports are queued and wait until there is one";
@@ -40,6 +40,9 @@ fn judge(status: &SetupStatus) -> Finding {
             }
         },
     };
+    if let (Some(error), true) = (&status.rejected, status.sources == 0 || status.destinations == 0) {
+        finding.message = format!("{}; the configuration that lies there is not in use: {}", finding.message, error.message);
+    }
     finding.with("sources", status.sources).with("destinations", status.destinations)
 }
 
@@ -58,6 +61,7 @@ mod tests {
             (0, 1, None, Degraded, false, "no source"),
             (1, 1, None, Healthy, true, "is set up"),
             (1, 1, rejected(), Degraded, true, "line 3"),
+            (0, 0, rejected(), Unhealthy, false, "line 3"),
         ];
         for (sources, destinations, rejected, state, usable, words) in cases {
             let finding = judge(&SetupStatus { sources, destinations, rejected });
