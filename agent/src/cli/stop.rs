@@ -12,6 +12,7 @@ use waybill_shared::paths::Instance;
 
 use super::pin::Pin;
 use super::{client_error, output};
+use crate::access::is_refusal;
 use crate::serve::answers::secret_text;
 
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ pub(super) async fn main(instance: &Instance, pin: &Pin, args: StopArgs) -> Resu
 /// Tells it to stop; with the PIN, if it is not enough to be who we are and there is one to give.
 async fn ask(client: &Client, pin: &Pin) -> Result<(), ErrorReport> {
     match client.stop().await.map_err(|error| error.report()) {
-        Err(refused) if refused.code == Code::RoleMissing => {
+        Err(refused) if is_refusal(refused.code) => {
             let Some(pin) = pin.get()? else { return Err(refused) };
             let elevated = client.request(Request::Elevate { pin: secret_text(&pin) }).await;
             elevated.map_err(|error| error.report())?;

@@ -15,8 +15,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(10);
 /// The lock, alone if nobody else has the history open, else shared.
 pub(super) fn take(path: &Path, until: Instant) -> Result<(File, bool), StoreError> {
     let path = with_suffix(path, ".lock");
-    let file =
-        File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| unavailable(&path, &error))?;
+    let file = open(&path)?;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok((file, true)),
@@ -32,9 +31,15 @@ pub(super) fn take(path: &Path, until: Instant) -> Result<(File, bool), StoreErr
 /// The lock that was held alone, shared from now on. In between another process may hold it alone; it finds a sound file.
 pub(super) fn share(path: &Path, lock: File, until: Instant) -> Result<File, StoreError> {
     let path = with_suffix(path, ".lock");
-    lock.unlock().map_err(|error| unavailable(&path, &error))?;
+    // Not unlocked but closed: that lets go everywhere.
+    drop(lock);
+    let lock = open(&path)?;
     while !try_share(&lock, &path, until)? {}
     Ok(lock)
+}
+
+fn open(path: &Path) -> Result<File, StoreError> {
+    File::options().create(true).truncate(false).write(true).open(path).map_err(|error| unavailable(path, &error))
 }
 
 /// One try; after one in vain it pauses.

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use waybill_ipc::protocol::{LogFilter, LogLine};
 
@@ -113,10 +114,14 @@ pub(super) fn key(name: u64, offset: u64) -> u64 {
     name << 32 | offset.min(u64::from(u32::MAX))
 }
 
+/// How long rotations may go on to come between.
+const MEANWHILE: Duration = Duration::from_secs(2);
+
 /// All files with lines as they are at one moment, the newest first.
 pub(super) fn snapshot(folder: &Path) -> io::Result<Vec<Opened>> {
-    // A rotation meanwhile would skip a file, so it is begun again. One every millisecond is no log that could be read.
-    for _ in 0..10 {
+    // A rotation meanwhile would skip a file, so it is begun again.
+    let end = Instant::now() + MEANWHILE;
+    while Instant::now() < end {
         let before = current_name(folder)?;
         let mut paths = vec![current(folder)];
         paths.extend(older(folder)?.into_iter().map(|(_, path)| path));

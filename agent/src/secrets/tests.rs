@@ -167,7 +167,7 @@ fn without_its_keyring_a_secret_goes_to_a_private_file_and_that_is_said() {
 fn a_store_of_files_says_where_a_secret_is_and_forgets_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store { environment: |_| None, ..Store::files(&folder.path().join("secrets")) };
-    let place = format!("file {}", text::path(&folder.path().join("secrets/destination.d.token")));
+    let place = format!("file {}", text::path(&folder.path().join("secrets").join("destination.d.token")));
     assert_eq!(store.status(&name(), None).unwrap(), SecretStatus { set: false, place: place.clone(), changeable: true });
     assert_eq!(store.set(&name(), None, &Secret::new("hunter2")).unwrap().place, place);
     assert_eq!(store.status(&name(), None).unwrap(), SecretStatus { set: true, place, changeable: true });
