@@ -24,9 +24,9 @@ pub fn printable(text: &str, max: usize) -> String {
     safe
 }
 
-/// Characters that change the order of the text around them and so can disguise a file name.
+/// Characters that nobody sees or that change the order of the text around them, and so can disguise a file name.
 fn is_direction_mark(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A path as people read it, made safe like [`printable`].

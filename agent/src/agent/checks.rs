@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use waybill_ipc::protocol::DestinationTest;
+use waybill_ipc::protocol::{Connection, DestinationTest};
 use waybill_shared::config::{Config, Destination, DestinationKind, Health, Source};
 use waybill_shared::error::{Code, ErrorReport};
 
@@ -42,7 +42,16 @@ pub(super) struct Checks {
 #[derive(Default)]
 struct Known {
     names: BTreeSet<String>,
-    parts: Option<(Vec<Source>, Vec<Destination>, Health)>,
+    made_from: Option<Parts>,
+}
+
+/// What decides which checks there are.
+#[derive(PartialEq)]
+struct Parts {
+    sources: Vec<Source>,
+    destinations: Vec<Destination>,
+    health: Health,
+    removed: Vec<String>,
 }
 
 /// Names of the agent's tasks and whether each still runs.
@@ -85,13 +94,18 @@ impl Checks {
     /// The OS gives no thread for a check.
     pub(super) fn follow(&self, config: &Config) -> Result<(), ErrorReport> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let parts = (config.source.clone(), config.destination.clone(), config.health.clone());
-        if known.parts.as_ref() == Some(&parts) {
+        let parts = Parts {
+            sources: config.source.clone(),
+            destinations: config.destination.clone(),
+            health: config.health.clone(),
+            removed: self.removed(),
+        };
+        if known.made_from.as_ref() == Some(&parts) {
             // Registered anew, they would know nothing until they are asked again.
             return Ok(());
         }
         let wanted = self
-            .all(config)
+            .all(config, &parts.removed)
             .map_err(|error| ErrorReport::new(Code::Internal, format!("no thread for a health check: {error}")))?;
         let names: BTreeSet<String> = wanted.iter().map(|check| check.name().to_owned()).collect();
         for gone in known.names.difference(&names) {
@@ -102,11 +116,19 @@ impl Checks {
         for check in wanted {
             self.registry.register(check.every(interval).within(timeout));
         }
-        *known = Known { names, parts: Some(parts) };
+        *known = Known { names, made_from: Some(parts) };
         Ok(())
     }
 
-    fn all(&self, config: &Config) -> std::io::Result<Vec<Check>> {
+    /// Destinations that are configured no more and have reports.
+    fn removed(&self) -> Vec<String> {
+        self.hub.with_snapshot(|snapshot| {
+            let removed = snapshot.destinations.iter().filter(|status| status.state == Connection::Removed);
+            removed.map(|status| status.name.clone()).collect()
+        })
+    }
+
+    fn all(&self, config: &Config, removed: &[String]) -> std::io::Result<Vec<Check>> {
         let mut all = vec![
             self.setup(),
             self.store(),
@@ -122,7 +144,14 @@ impl Checks {
             all.push(source::check(&source.name, folder, source.after, &self.threads, move || hub.snapshot())?);
         }
         for destination in config.destination.iter().filter(|destination| destination.enabled) {
-            all.push(self.destination(destination, config));
+            let code = match destination.kind {
+                DestinationKind::Folder => Code::DestinationFolderFailed,
+                DestinationKind::Wats => Code::DestinationUnreachable,
+            };
+            all.push(self.destination(&destination.name, code, config));
+        }
+        for name in removed {
+            all.push(self.destination(name, Code::NotFound, config));
         }
         Ok(all)
     }
@@ -154,11 +183,7 @@ impl Checks {
         disk::check(self.data.clone(), limits, &self.threads)
     }
 
-    fn destination(&self, configured: &Destination, config: &Config) -> Check {
-        let code = match configured.kind {
-            DestinationKind::Folder => Code::DestinationFolderFailed,
-            DestinationKind::Wats => Code::DestinationUnreachable,
-        };
+    fn destination(&self, name: &str, code: Code, config: &Config) -> Check {
         let limits = destination::Limits {
             degraded: Duration::from_secs(config.health.oldest_pending_minutes * 60),
             unhealthy: OLDEST_UNHEALTHY.max(Duration::from_secs(config.health.oldest_pending_minutes * 60)),
@@ -180,6 +205,6 @@ impl Checks {
                 }
             }
         };
-        destination::check(&configured.name, limits, self.clock.clone(), move || hub.snapshot(), oldest, probe)
+        destination::check(name, limits, self.clock.clone(), move || hub.snapshot(), oldest, probe)
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::Endpoint;
-use waybill_ipc::protocol::{AgentState, Event, Role};
+use waybill_ipc::protocol::{AgentState, Connection, Event, Role};
 use waybill_ipc::transport::Listener;
 use waybill_shared::config::{Config, DefaultRole, Effective, Identity};
 use waybill_shared::error::{Code, ErrorReport};
@@ -146,6 +146,17 @@ impl Agent {
         let mut works =
             Works::new(instance, base.clone(), secrets.clone(), queue, wakes, publisher(&hub), config.convert.worker_count())?;
         works.start(&active.plan(0))?;
+        hub.with_snapshot(|snapshot| {
+            for gone in snapshot.destinations.iter().filter(|d| d.state == Connection::Removed) {
+                tracing::warn!(
+                    event = "reports_without_destination",
+                    destination = gone.name,
+                    pending = gone.pending,
+                    failed = gone.failed,
+                    "reports wait for a destination that is configured no more"
+                );
+            }
+        });
         let live: Live = Arc::new(ArcSwap::from_pointee(active));
 
         let gate = Arc::new(Gate::open(instance.pin(), access(&config)));

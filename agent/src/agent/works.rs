@@ -23,7 +23,7 @@ use super::sources;
 use crate::convert::pool::Pool;
 use crate::convert::registry::Registry;
 use crate::intake::{Claims, Neighbour, Source, Told};
-use crate::queue::{Command, NewRoutes, Opened, Release, Routes};
+use crate::queue::{Command, LettingGo, NewRoutes, Opened, Routes};
 use crate::upload::{destination, dispatcher};
 use crate::{secrets, shutdown};
 
@@ -134,14 +134,14 @@ impl Works {
     ///
     /// # Errors
     /// What could not be put to work, or reports that would have nowhere to go.
-    pub(super) async fn change(&mut self, plan: &Plan, release: Release, told: Configured) -> Result<(), ErrorReport> {
+    pub(super) async fn change(&mut self, plan: &Plan, letting_go: LettingGo, told: Configured) -> Result<(), ErrorReport> {
         // Whatever can be refused is refused before anything is touched.
         let built = self.build_destinations(plan)?;
         let wanted: Vec<SourcePlan> = source_plans(plan).collect();
         self.stop_sources(|running| !wanted.contains(running)).await;
         self.stop_dispatchers(|running| !built.iter().any(|(wanted, _)| wanted == running)).await;
         // In its turn among the commits: what ended above has written down what it knew.
-        let routes = NewRoutes { routes: Routes::of(&plan.config), release, told: Box::new(told) };
+        let routes = NewRoutes { routes: Routes::of(&plan.config), letting_go, told: Box::new(told) };
         let asked = self.queue.writer.ask(|ack| Command::Configure { new: Box::new(routes), ack });
         match tokio::time::timeout(QUEUE, asked).await {
             Ok(taken) => taken.map_err(|error| error.report())?,

@@ -36,6 +36,8 @@ use waybill_shared::paths::{Instance, InstanceOptions, Scope};
 
 /// How long an agent that holds its lock and has no door is taken for one that starts or stops.
 const STARTING: Duration = Duration::from_secs(3);
+/// Longest time for a greeting: an agent that is well needs a thousandth of it.
+const GREETING: Duration = Duration::from_secs(10);
 /// How often its door is tried.
 const STARTING_LOOK: Duration = Duration::from_millis(50);
 
@@ -177,7 +179,8 @@ fn with_runtime(command: impl Future<Output = Result<Exit, ErrorReport>>) -> Exi
 async fn connect(instance: &Instance) -> Result<Client, ErrorReport> {
     let give_up = Instant::now() + STARTING;
     loop {
-        match Client::connect(&Endpoint::of(instance), ClientKind::Cli, Deadlines::default()).await {
+        let deadlines = Deadlines { connect: GREETING, ..Deadlines::default() };
+        match Client::connect(&Endpoint::of(instance), ClientKind::Cli, deadlines).await {
             Ok(client) => return Ok(client),
             Err(ClientError::NotRunning(_)) if Instant::now() < give_up && lock::holder(&instance.lock()).is_some() => {
                 tokio::time::sleep(STARTING_LOOK).await;

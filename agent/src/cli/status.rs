@@ -4,6 +4,7 @@ use clap::Args;
 use waybill_ipc::protocol::{Connection, Reply, Request, Snapshot, SourceState, Update};
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::paths::Instance;
+use waybill_shared::text;
 
 use super::{connect, output};
 
@@ -69,9 +70,9 @@ fn show_text(snapshot: &Snapshot) {
     let agent = &snapshot.agent;
     output::line(&format!(
         "{} · {} · {}   agent {} (process {}), {:?} since {}",
-        agent.identity.station,
-        agent.identity.location,
-        agent.identity.purpose,
+        text::printable(&agent.identity.station, 100),
+        text::printable(&agent.identity.location, 100),
+        text::printable(&agent.identity.purpose, 100),
         agent.version,
         agent.pid,
         agent.state,

@@ -20,6 +20,7 @@ pub mod backups;
 pub mod sources;
 pub mod store;
 
+use waybill_shared::config::layers::VARIABLE_PREFIX;
 use waybill_shared::config::{Config, ConfigError, Effective, Layers, layers};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::paths::Instance;
@@ -78,7 +79,20 @@ fn accepted(instance: &Instance, mut loaded: Loaded) -> Loaded {
 /// # Errors
 /// All of its faults.
 pub fn candidate(layers: &Layers, text: &str, more: More<'_>) -> Result<Effective, ErrorReport> {
-    layers::resolve(text, layers, more).map_err(|error| error.report("the new configuration"))
+    layers::resolve(text, layers, more).map_err(|error| match blamed(text, layers, more) {
+        Some(others) => error.report(&others),
+        None => error.report("the new configuration"),
+    })
+}
+
+/// What lies over the file, in words, if the file alone has no fault.
+fn blamed(text: &str, layers: &Layers, more: More<'_>) -> Option<String> {
+    layers::resolve(text, &Layers::default(), more).ok()?;
+    let mut places: Vec<&str> = layers.managed.iter().map(|managed| managed.place.as_str()).collect();
+    if layers.environment.iter().any(|(name, _)| name.to_ascii_uppercase().starts_with(VARIABLE_PREFIX)) {
+        places.push("the environment of the agent (WAYBILL_CONFIG_…)");
+    }
+    Some(places.join(" or "))
 }
 
 fn look_under(instance: &Instance, layers: Layers, more: More<'_>) -> Result<Loaded, ErrorReport> {
@@ -105,7 +119,11 @@ fn look_under(instance: &Instance, layers: Layers, more: More<'_>) -> Result<Loa
         }
         Ok(Some(document)) => match resolve(&document.text) {
             Ok(effective) => return Ok(loaded(effective, document.text, None, true)),
-            Err(error) => (error.report(&place), false),
+            Err(error) => match blamed(&document.text, &layers, more) {
+                // No backup would help, and none is to blame.
+                Some(others) => return Err(error.report(&others)),
+                None => (error.report(&place), false),
+            },
         },
         Ok(None) if instance.explicit_config => return Err(missing()),
         Ok(None) => (missing(), true),

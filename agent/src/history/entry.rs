@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use waybill_ipc::protocol::{HistoryOutcome, Via};
 use waybill_shared::error::{Code, ErrorReport};
+use waybill_shared::secret::redacted;
 
 /// Longest value before or after, bytes.
 pub const VALUE_BYTES: usize = 64 * 1024;
@@ -49,14 +50,14 @@ impl NewEntry {
     /// With the value before; at most [`VALUE_BYTES`] of it are kept.
     #[must_use]
     pub fn before(mut self, value: impl AsRef<str>) -> Self {
-        self.before = Some(limited(value.as_ref(), VALUE_BYTES));
+        self.before = Some(limited(&redacted(value.as_ref(), &[]), VALUE_BYTES));
         self
     }
 
     /// With the value after, or the one that was wanted; at most [`VALUE_BYTES`] of it are kept.
     #[must_use]
     pub fn after(mut self, value: impl AsRef<str>) -> Self {
-        self.after = Some(limited(value.as_ref(), VALUE_BYTES));
+        self.after = Some(limited(&redacted(value.as_ref(), &[]), VALUE_BYTES));
         self
     }
 
@@ -81,7 +82,7 @@ impl NewEntry {
     /// With words about it: why it was forced, what it came to.
     #[must_use]
     pub fn message(mut self, words: impl AsRef<str>) -> Self {
-        self.message = Some(limited(words.as_ref(), MESSAGE_BYTES));
+        self.message = Some(limited(&redacted(words.as_ref(), &[]), MESSAGE_BYTES));
         self
     }
 

@@ -44,13 +44,30 @@ pub enum Release {
     MoveTo(String),
 }
 
+/// What becomes of reports that lose their destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LettingGo {
+    /// For all destinations that are removed.
+    pub release: Release,
+    /// Destinations that were removed earlier, with reports that still wait: those as well.
+    pub earlier: Vec<String>,
+}
+
+impl LettingGo {
+    /// Nothing is let go of.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        Self { release: Release::Refuse, earlier: Vec::new() }
+    }
+}
+
 /// Other routes.
 #[derive(Debug)]
 pub struct NewRoutes {
     /// The routes.
     pub routes: Routes,
-    /// For all destinations that are removed.
-    pub release: Release,
+    /// What is let go of.
+    pub letting_go: LettingGo,
     /// Told to all who look on, in its place among the commits.
     pub told: Box<Configured>,
 }
@@ -125,7 +142,12 @@ impl Transaction<'_> {
         }
         let was_empty = self.state.active.is_empty();
         let closed: Vec<i64> = self.state.active.iter().copied().filter(|key| !active.contains(key)).collect();
-        let removed: Vec<i64> = self.state.configured.iter().copied().filter(|key| !configured.contains(key)).collect();
+        let is_earlier = |name: &String| new.letting_go.earlier.iter().any(|earlier| earlier.eq_ignore_ascii_case(name));
+        let earlier = self.state.names.iter().filter(|(_, name)| is_earlier(name)).map(|(key, _)| *key);
+        let mut removed: Vec<i64> = self.state.configured.iter().copied().chain(earlier).collect();
+        removed.retain(|key| !configured.contains(key));
+        removed.sort_unstable();
+        removed.dedup();
         self.state.active.clone_from(&active);
         self.state.configured = configured;
         (self.state.max_entries, self.state.when_full) = (new.routes.max_entries, new.routes.when_full);
@@ -133,7 +155,7 @@ impl Transaction<'_> {
             self.drop_staged_of(key).map_err(failed)?;
         }
         for key in removed {
-            self.let_go_of(key, &new.release)?;
+            self.let_go_of(key, &new.letting_go.release)?;
         }
         if was_empty {
             let deltas = &mut self.deltas;

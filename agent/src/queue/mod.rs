@@ -62,7 +62,7 @@ use waybill_ipc::protocol::DeliveryState;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::{CorrelationId, ReportId};
 
-pub use bind::{NewRoutes, Release, Routes, unsent};
+pub use bind::{LettingGo, NewRoutes, Release, Routes, unsent};
 pub use limits::{Backlog, Gate};
 pub use payload::Payload;
 pub use read::{ListFilter, Reader, ReadyDelivery};

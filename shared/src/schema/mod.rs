@@ -154,6 +154,12 @@ impl Reader {
     }
 }
 
+/// A value as it is told to people: short, safe to print, and without the password of an address.
+pub(crate) fn shown(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    crate::text::printable(&crate::secret::redacted(&text, &[]), 200)
+}
+
 /// A key as it stands in a path: bare where that is unambiguous, quoted and escaped else.
 pub(crate) fn quoted(key: &str) -> String {
     let bare = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '@' | '$'));

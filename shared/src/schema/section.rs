@@ -148,7 +148,7 @@ macro_rules! section {
                                 let rule: $crate::schema::Rule<$ty> = $rule;
                                 if !(rule.holds)(read) {
                                     reader.fault($crate::schema::FaultKind::OutOfRange,
-                                        format!("{} is not allowed: {}", serde_json::to_string(read).unwrap_or_default(), rule.text));
+                                        format!("{} is not allowed: {}", $crate::schema::shown(read), rule.text));
                                 }
                             } )?
                         } )*

@@ -12,7 +12,7 @@ use super::prepare::{Prepared, in_file};
 use super::{By, Keeping};
 use crate::config::Store;
 use crate::history::NewEntry;
-use crate::queue::Release;
+use crate::queue::LettingGo;
 
 /// What the files look like from outside.
 pub(super) type Look = Vec<Option<(SystemTime, u64)>>;
@@ -75,7 +75,7 @@ impl Keeping {
     /// A file that is there already: put to work, and left as it was written.
     async fn take_file(&mut self, prepared: Prepared, by: &By) -> Result<(), ErrorReport> {
         let before = self.tools.live.load_full();
-        if let Err(error) = self.put_to_work(&prepared.active, Release::Refuse).await {
+        if let Err(error) = self.put_to_work(&prepared.active, LettingGo::of_nothing()).await {
             self.go_back(&before).await;
             return Err(error);
         }

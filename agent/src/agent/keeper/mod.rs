@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use waybill_ipc::protocol::{ConfigChange, ConfigChanged, Event, Unsent, Via};
+use waybill_ipc::protocol::{ConfigChange, ConfigChanged, Connection, Event, Unsent, Via};
 use waybill_shared::config::compare::Difference;
 use waybill_shared::config::{Config, Edit};
 use waybill_shared::error::{Code, ErrorReport};
@@ -36,7 +36,7 @@ use crate::config::{self, Store};
 use crate::desk::Desk;
 use crate::health::Heartbeat;
 use crate::history::{History, NewEntry};
-use crate::queue::Release;
+use crate::queue::{LettingGo, QueueError, Release};
 use crate::serve::answers;
 use crate::serve::hub::Hub;
 use crate::upload::destination::Destination;
@@ -211,7 +211,7 @@ impl Keeping {
             Ask::SecretsChanged { answer } => {
                 self.secrets += 1;
                 let active = Active::clone(&self.tools.live.load());
-                let _left = answer.send(self.put_to_work(&active, Release::Refuse).await);
+                let _left = answer.send(self.put_to_work(&active, LettingGo::of_nothing()).await);
             }
             Ask::Built { name, edits, token, answer } => {
                 let _left = answer.send(self.built(&name, &edits, token).await);
@@ -225,10 +225,12 @@ impl Keeping {
             Unsent::Discard => Release::Discard,
             Unsent::MoveTo(to) => Release::MoveTo(to.clone()),
         };
-        let (edits, dry_run) = (change.edits.clone(), change.dry_run);
+        let (earlier, edits) = self.removed_earlier(&change.edits);
+        let letting_go = LettingGo { release, earlier };
+        let dry_run = change.dry_run;
         let active = self.tools.live.load_full();
-        let pinned = pinned(&change.edits, &active.effective);
-        let prepared = match pinned {
+        let refused = pinned(&change.edits, &active.effective).or_else(|| self.still_waits(&letting_go));
+        let prepared = match refused {
             Some(error) => Err(error),
             None => {
                 let instance = self.tools.instance.clone();
@@ -238,7 +240,7 @@ impl Keeping {
         };
         let result = match prepared {
             Ok(prepared) if dry_run => return Ok(self.changed(&prepared.active, prepared.differences)),
-            Ok(prepared) => self.take(prepared, release, &by).await,
+            Ok(prepared) => self.take(prepared, letting_go, &by).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &result
@@ -259,7 +261,7 @@ impl Keeping {
             Err(error) => Err(error),
         };
         let result = match prepared {
-            Ok(prepared) => self.take(prepared, Release::Refuse, &by).await,
+            Ok(prepared) => self.take(prepared, LettingGo::of_nothing(), &by).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &result {
@@ -279,15 +281,16 @@ impl Keeping {
     }
 
     /// Puts a configuration to work and writes it; or leaves everything as it was.
-    async fn take(&mut self, prepared: Prepared, release: Release, by: &By) -> Result<ConfigChanged, ErrorReport> {
+    async fn take(&mut self, prepared: Prepared, letting_go: LettingGo, by: &By) -> Result<ConfigChanged, ErrorReport> {
         let Prepared { active, base, differences } = prepared;
         let before = self.tools.live.load_full();
         // Reports that are given up do not come back: then the file is safe first, and what fails afterwards undoes it.
-        let file_first = release != Release::Refuse;
+        let file_first = letting_go.release != Release::Refuse;
+        let let_go = self.let_go(&before, &active, &letting_go, by);
         if file_first {
             self.write(&base, &active.text).await?;
         }
-        let mut result = self.put_to_work(&active, release).await;
+        let mut result = self.put_to_work(&active, letting_go).await;
         if result.is_ok() && !file_first {
             result = self.write(&base, &active.text).await;
         }
@@ -301,7 +304,59 @@ impl Keeping {
         self.settled = None;
         self.use_from_now_on(active.clone());
         self.note_differences(&differences, by);
+        let_go.into_iter().for_each(|entry| self.note(entry));
         Ok(self.changed(&active, differences))
+    }
+
+    /// Destinations that somebody wants removed and that were removed earlier, without asking for the reports that wait for them; and the
+    /// other edits.
+    fn removed_earlier(&self, edits: &[Edit]) -> (Vec<String>, Vec<Edit>) {
+        let removed: Vec<String> = self.tools.hub.with_snapshot(|snapshot| {
+            snapshot.destinations.iter().filter(|d| d.state == Connection::Removed).map(|d| d.name.clone()).collect()
+        });
+        let meant = |edit: &Edit| {
+            let Edit::Unset { place } = edit else { return None };
+            let name = place.strip_prefix("destination.")?;
+            removed.iter().find(|removed| removed.eq_ignore_ascii_case(name)).cloned()
+        };
+        let others = edits.iter().filter(|edit| meant(edit).is_none()).cloned().collect();
+        (edits.iter().filter_map(meant).collect(), others)
+    }
+
+    /// Whoever removes a destination once more must say what becomes of its reports.
+    fn still_waits(&self, letting_go: &LettingGo) -> Option<ErrorReport> {
+        let name = letting_go.earlier.first().filter(|_| letting_go.release == Release::Refuse)?;
+        let waiting = self.waiting_for(name);
+        Some(QueueError::Unsent { destination: name.clone(), waiting }.report())
+    }
+
+    /// Reports that wait for a destination, or were refused by it.
+    fn waiting_for(&self, name: &str) -> u64 {
+        self.tools.hub.with_snapshot(|snapshot| {
+            let found = snapshot.destinations.iter().find(|d| d.name.eq_ignore_ascii_case(name));
+            found.map_or(0, |d| d.pending + d.sending + d.failed)
+        })
+    }
+
+    /// What the history says of reports that are let go of.
+    fn let_go(&self, before: &Active, after: &Active, letting_go: &LettingGo, by: &By) -> Vec<NewEntry> {
+        let becomes = match &letting_go.release {
+            Release::Refuse => return Vec::new(),
+            Release::Discard => "discarded".to_owned(),
+            Release::MoveTo(to) => format!("moved to {to}"),
+        };
+        let stays = |name: &str| after.effective.config.destination.iter().any(|d| d.name.eq_ignore_ascii_case(name));
+        let names = before.effective.config.destination.iter().map(|d| &d.name).filter(|name| !stays(name));
+        names
+            .chain(&letting_go.earlier)
+            .map(|name| (name, self.waiting_for(name)))
+            .filter(|(_, waiting)| *waiting > 0)
+            .map(|(name, waiting)| {
+                NewEntry::new(&by.who, by.via, "destination.release", format!("destination.{name}"))
+                    .before(format!("{waiting} report(s) that were not sent"))
+                    .after(&becomes)
+            })
+            .collect()
     }
 
     /// Writes the file, if it still is what the text is based on.
@@ -310,10 +365,10 @@ impl Keeping {
         self.tools.desk.run(move || save(&instance, &base, &text)).await?.map(drop)
     }
 
-    async fn put_to_work(&mut self, active: &Active, release: Release) -> Result<(), ErrorReport> {
+    async fn put_to_work(&mut self, active: &Active, letting_go: LettingGo) -> Result<(), ErrorReport> {
         let plan = active.plan(self.secrets);
         let told = snapshot::configured(active, &self.works.base);
-        self.works.change(&plan, release, told).await?;
+        self.works.change(&plan, letting_go, told).await?;
         let missing = self.works.missing(&plan);
         if missing.is_empty() {
             return Ok(());
@@ -324,7 +379,7 @@ impl Keeping {
 
     /// Back to what was in use. This has worked before; if it does not now, that is the worst there is to tell.
     async fn go_back(&mut self, before: &Active) {
-        if let Err(error) = self.put_to_work(before, Release::Refuse).await {
+        if let Err(error) = self.put_to_work(before, LettingGo::of_nothing()).await {
             tracing::error!(event = "config_rollback_failed", code = %error.code, reason = error.message, "parts of the agent do not run; restart it");
             self.note(NewEntry::new("agent", Via::Agent, "config.rollback", "config").failed(&error));
             self.tell_problem(Some(error));

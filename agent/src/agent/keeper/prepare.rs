@@ -4,6 +4,7 @@
 use waybill_shared::config::compare::{Difference, differences};
 use waybill_shared::config::{ConfigError, Edit, Effective, Origin, tree};
 use waybill_shared::error::{Code, ErrorReport};
+use waybill_shared::fs::atomic;
 use waybill_shared::paths::Instance;
 use waybill_shared::schema::{Fault, FaultKind, Value};
 use waybill_shared::text;
@@ -13,6 +14,7 @@ use super::By;
 use crate::config::{self, Document, Store};
 use crate::convert::registry::Registry;
 use crate::history::NewEntry;
+use crate::upload::destination::http::look_at_tls;
 
 /// A configuration that is valid and not in use yet.
 pub(crate) struct Prepared {
@@ -42,6 +44,10 @@ pub(crate) fn prepare(
     let layers = config::sources::layers(instance)?;
     let registry = Registry::built_in();
     let effective = config::candidate(&layers, &text, &|config| registry.faults(config))?;
+    // A station that starts with a file that is missing waits for it; whoever names one now is told now.
+    if effective.config.tls != active.effective.config.tls {
+        look_at_tls(&effective.config.tls, &atomic::folder_of(&instance.config))?;
+    }
     let differences = differences(&active.effective.tree, &effective.tree);
     let identity = effective.config.identity(&layers.environment);
     let revision = config::store::revision(text.as_bytes());
@@ -66,9 +72,15 @@ pub(crate) fn edited(instance: &Instance, before: &str, edits: &[Edit]) -> Resul
     Err(ConfigError::Faults(faults).report("the new configuration"))
 }
 
-/// Writes what was checked in full, if what is there is still what it is based on. Blocking.
+/// Writes what was checked in full, if what is there is still what it is based on, and keeps it as a backup. Blocking.
 pub(crate) fn save(instance: &Instance, base: &str, text: &str) -> Result<config::Saved, ErrorReport> {
-    Store::of(instance).lock()?.save(Some(base), text, &|_| Ok(()))
+    let store = Store::of(instance);
+    let saved = store.lock()?.save(Some(base), text, &|_| Ok(()))?;
+    // What was accepted is what stands in for a file that breaks. The next start keeps it at the latest, and says if it cannot.
+    if let Err(error) = store.backups().accept(text) {
+        tracing::warn!(event = "config_not_backed_up", reason = error.message, "it is in use all the same");
+    }
+    Ok(saved)
 }
 
 /// A difference as it stands in the history.

@@ -172,6 +172,9 @@ pub(in crate::cli) async fn request(door: &Door<'_>, change: ConfigChange) -> Re
 pub(in crate::cli) fn show_changed(door: &Door<'_>, changed: &ConfigChanged, dry_run: bool) {
     if changed.differences.is_empty() {
         output::line("no value is different");
+        if dry_run {
+            return;
+        }
     }
     for difference in &changed.differences {
         let waits = changed.waits_for_restart.contains(&difference.place);

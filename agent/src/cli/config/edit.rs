@@ -46,7 +46,7 @@ pub(super) async fn main(instance: &Instance, door: &Door<'_>, args: EditArgs) -
             Ok(changed) => break changed,
             Err(error) if error.code == Code::ConfigInvalid && ask::somebody() => {
                 output::trouble(&error);
-                if !ask::yes("Edit it again?", true)? {
+                if !ask::yes("Edit it again?", true).map_err(|error| kept(error, &copy))? {
                     return Err(kept(error, &copy));
                 }
             }

@@ -119,8 +119,12 @@ fn connection(status: &DestinationStatus, troubles: &mut Vec<Trouble>) {
             0 => {}
             waiting => {
                 let message = format!("it is configured no more and {waiting} {} wait for it", noun(waiting));
-                let error = ErrorReport::new(Code::ConfigInvalid, format!("destination {}: {message}", status.name))
-                    .with_fix("Configure it again under this name; the reports are kept and are sent then");
+                let error =
+                    ErrorReport::new(Code::ConfigInvalid, format!("destination {}: {message}", status.name)).with_fix(format!(
+                        "Configure it again under this name and they are sent, or say what becomes of them: \
+                         `waybill-agent config unset destination.{} --move-to DESTINATION`, or `--discard`",
+                        status.name
+                    ));
                 troubles.push(Trouble(HealthState::Degraded, message, Some(error)));
             }
         },

@@ -228,6 +228,14 @@ fn trusting(builder: ClientBuilder, tls: &Tls, base: &Path) -> Result<ClientBuil
     })
 }
 
+/// Looks whether what the TLS settings name can be used, before they are taken. Reads a file.
+///
+/// # Errors
+/// `ca_file` cannot be read or holds no certificate.
+pub fn look_at_tls(tls: &Tls, base: &Path) -> Result<(), ErrorReport> {
+    tls.ca_file.as_ref().map_or(Ok(()), |file| authorities(&base.join(file)).map(drop))
+}
+
 /// The authorities in a PEM file: one or many, with any text between them.
 fn authorities(file: &Path) -> Result<Vec<Certificate>, ErrorReport> {
     let fault = |why: &str| {

@@ -85,15 +85,20 @@ pub(super) fn hosts() -> Rule<Vec<String>> {
 }
 
 pub(super) fn http_url() -> Rule<Option<String>> {
-    rule("an address that begins with http:// or https://, has a host and no user or password", |url: &Option<String>| {
-        url.as_deref().is_none_or(|url| {
-            url::Url::parse(url).is_ok_and(|url| {
-                matches!(url.scheme(), "http" | "https")
-                    && url.has_host()
-                    && url.username().is_empty()
-                    && url.password().is_none()
-                    && url.port() != Some(0)
+    rule(
+        "an address that begins with http:// or https://, has a host, and neither user nor password nor anything after `?` or `#`",
+        |url: &Option<String>| {
+            url.as_deref().is_none_or(|url| {
+                url::Url::parse(url).is_ok_and(|url| {
+                    matches!(url.scheme(), "http" | "https")
+                        && url.has_host()
+                        && url.username().is_empty()
+                        && url.password().is_none()
+                        && url.port() != Some(0)
+                        && url.query().is_none()
+                        && url.fragment().is_none()
+                })
             })
-        })
-    })
+        },
+    )
 }
