@@ -248,8 +248,9 @@ fn a_file_that_is_edited_while_the_agent_runs_goes_the_same_way() {
     // Valid: in use, and in the history.
     station.write_config(&format!("# by hand\n{}", good.replace("\"Line 1\"", "\"Line 2\"")));
     agent.wait_for("the other line is in use", |s| s.agent.identity.location == "Line 2");
-    let rows = history(&ipc, "config.set");
-    let row = rows.iter().find(|row| row.target == "station.location").expect("the edit");
+    let edit = || history(&ipc, "config.set").into_iter().find(|row| row.target == "station.location");
+    wait_until("the edit is in the history", || edit().is_some());
+    let row = edit().unwrap();
     assert_eq!((row.before.as_deref(), row.after.as_deref(), row.via), (Some("\"Line 1\""), Some("\"Line 2\""), Via::File));
 
     // Broken: the one before stays, everybody is told, and the file is left as it was written.

@@ -119,7 +119,7 @@ impl Seen {
             } else if path.extension().is_some_and(|extension| extension == "zip") {
                 self.zip(&path);
             } else if let Ok(bytes) = std::fs::read(&path) {
-                self.add(&path.display().to_string(), bytes);
+                self.add(&path.display().to_string().replace('\\', "/"), bytes);
             }
         }
     }

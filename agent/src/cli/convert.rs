@@ -66,7 +66,10 @@ fn convert(instance: &Instance, args: &ConvertArgs) -> Result<Vec<Shown>, ErrorR
         ErrorReport::new(Code::ConverterUnknown, format!("there is no converter {:?}; there are: auto, {names}", args.converter))
     })?;
     let shown = text::path(&args.file);
-    let unreadable = |error: std::io::Error| ErrorReport::new(Code::FileUnreadable, format!("{shown} cannot be read: {error}"));
+    let unreadable = |error: std::io::Error| {
+        ErrorReport::new(Code::FileUnreadable, format!("{shown} cannot be read: {error}"))
+            .with_fix("Check that the file exists and that you may read it")
+    };
     let metadata = std::fs::metadata(&args.file).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(ErrorReport::new(Code::NotAFile, format!("{shown} is not a file")));

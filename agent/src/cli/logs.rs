@@ -70,6 +70,9 @@ pub(super) fn main(instance: &Instance, args: &LogsArgs) -> Result<Exit, ErrorRe
     if !args.follow {
         let lines = read::tail(&instance.logs(), &filter, args.lines).map_err(fail)?;
         show.all(&lines);
+        if lines.is_empty() {
+            output::warn("no line of the log is as asked for");
+        }
         if lines.len() == args.lines && filter != LogFilter::default() {
             output::warn("there may be more lines: --lines");
         }

@@ -127,7 +127,7 @@ pub struct Check {
     pub(super) timeout: Duration,
     pub(super) critical: bool,
     pub(super) failures: u32,
-    pub(super) in_memory: bool,
+    pub(super) cheap: bool,
     pub(super) run: Arc<dyn Fn() -> Running + Send + Sync>,
 }
 
@@ -145,7 +145,7 @@ impl Check {
             timeout: TIMEOUT,
             critical: false,
             failures: 1,
-            in_memory: false,
+            cheap: false,
             run: Arc::new(move || Box::pin(run())),
         }
     }
@@ -184,10 +184,10 @@ impl Check {
         self
     }
 
-    /// It only looks at what the agent knows already: it is asked for every report, so that no report is behind what the agent knows.
+    /// It costs little and is asked for every report, unless it has just answered: no report is behind what can be seen.
     #[must_use]
-    pub fn in_memory(mut self) -> Self {
-        self.in_memory = true;
+    pub fn cheap(mut self) -> Self {
+        self.cheap = true;
         self
     }
 

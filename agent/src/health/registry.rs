@@ -15,8 +15,10 @@ use super::{Check, Clock, Heartbeat, Role, STALL_LIMIT, age};
 
 /// How long the tasks may take to end at a stop. They only wait, so they end at once.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
-/// How long checks may take that only look at what the agent knows.
-const AT_ONCE: Duration = Duration::from_millis(200);
+/// How long a report waits for checks that cost little; then their last answers have to do.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// An answer that is not older is not asked for again, milliseconds.
+const JUST: i64 = 1000;
 
 /// The registered checks and their tasks. Dropping it ends them.
 pub struct Registry {
@@ -72,13 +74,14 @@ impl Registry {
     }
 
     /// How well everything is. With `fresh`, every check is asked anew, all at the same time, and the report is there at the latest after
-    /// `within` with what is known by then; without, at once with the last answers and what the agent knows without asking anybody.
+    /// `within` with what is known by then; without, soon with the last answers and what can be seen at once.
     pub async fn report(&self, fresh: bool, within: Duration) -> HealthReport {
         if fresh {
             return self.ask_until(tokio::time::sleep(within)).await;
         }
-        let known = self.ask(|check| check.in_memory);
-        let _at_once = tokio::time::timeout(AT_ONCE, answers(&known)).await;
+        let now = self.clock.now_ms();
+        let cheap = self.ask(|slot| slot.check.cheap && !slot.answered_since(now - JUST));
+        let _by_then = tokio::time::timeout(AT_ONCE, answers(&cheap)).await;
         self.last()
     }
 
@@ -92,9 +95,9 @@ impl Registry {
         self.assess(questions.iter().filter_map(|(slot, number)| slot.row(*number)).collect())
     }
 
-    fn ask(&self, which: impl Fn(&Check) -> bool) -> Vec<Question> {
+    fn ask(&self, which: impl Fn(&Slot) -> bool) -> Vec<Question> {
         let held = self.held();
-        held.slots.iter().filter(|slot| which(&slot.check)).map(|slot| (Arc::clone(slot), slot.ask())).collect()
+        held.slots.iter().filter(|slot| which(slot)).map(|slot| (Arc::clone(slot), slot.ask())).collect()
     }
 
     fn last(&self) -> HealthReport {

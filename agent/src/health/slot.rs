@@ -75,6 +75,11 @@ impl Slot {
         number
     }
 
+    /// True if its last answer is not from before that, milliseconds since 1970 UTC.
+    pub(super) fn answered_since(&self, at_ms: i64) -> bool {
+        self.known().result.checked_at_ms.is_some_and(|checked| checked >= at_ms)
+    }
+
     /// Waits for the answer to a question, or the end of the check.
     pub(super) async fn answered(&self, number: u64) {
         let mut answered = self.answered.subscribe();

@@ -55,7 +55,7 @@ pub fn check(folder: PathBuf, limits: Limits, threads: &Threads) -> io::Result<C
         let (thread, folder) = (Arc::clone(&thread), folder.clone());
         async move { thread.run(move || look(&folder, &limits)).await }
     };
-    Ok(Check::new("disk", run).critical().code(Code::DataFolderUnavailable))
+    Ok(Check::new("disk", run).critical().cheap().code(Code::DataFolderUnavailable))
 }
 
 fn look(folder: &Path, limits: &Limits) -> Finding {

@@ -17,7 +17,7 @@ pub struct SetupStatus {
 
 /// The check `setup`.
 pub fn check(status: impl Fn() -> SetupStatus + Send + Sync + 'static) -> Check {
-    Check::new("setup", move || std::future::ready(Ok(judge(&status())))).role(Role::Setup).code(Code::ConfigInvalid).in_memory()
+    Check::new("setup", move || std::future::ready(Ok(judge(&status())))).role(Role::Setup).code(Code::ConfigInvalid).cheap()
 }
 
 fn judge(status: &SetupStatus) -> Finding {

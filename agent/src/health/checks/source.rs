@@ -40,7 +40,7 @@ pub fn check(
             Ok(judge(looked, status, snapshot.queue.full))
         }
     };
-    Ok(Check::new(format!("source {name}"), run).code(Code::FolderUnavailable))
+    Ok(Check::new(format!("source {name}"), run).cheap().code(Code::FolderUnavailable))
 }
 
 /// The folder is there, can be listed, and lets files go if they are to go.

@@ -21,7 +21,7 @@ where
             })
         }
     };
-    Check::new("store", run).critical().role(Role::Store).code(Code::QueueUnavailable)
+    Check::new("store", run).critical().cheap().role(Role::Store).code(Code::QueueUnavailable)
 }
 
 #[cfg(test)]

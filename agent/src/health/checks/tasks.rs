@@ -20,7 +20,7 @@ pub struct TaskStatus {
 /// The check `tasks`. A task that tells of its progress may be silent for `stall`.
 pub fn check(stall: Duration, clock: Clock, tasks: impl Fn() -> Vec<TaskStatus> + Send + Sync + 'static) -> Check {
     let run = move || std::future::ready(Ok(judge(&tasks(), stall, clock.now_ms())));
-    Check::new("tasks", run).critical()
+    Check::new("tasks", run).critical().cheap()
 }
 
 fn judge(tasks: &[TaskStatus], stall: Duration, now_ms: i64) -> Finding {
