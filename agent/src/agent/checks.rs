@@ -15,6 +15,7 @@ use crate::health::checks::{blocking::Threads, destination, disk, setup, source,
 use crate::health::{Check, Clock, Registry};
 use crate::queue::{Command, Reader, Writer};
 use crate::serve::hub::Hub;
+use crate::upload::destination::Depth;
 
 /// A task may be silent for so long while it has something to do.
 const STALL: Duration = Duration::from_secs(60);
@@ -198,7 +199,7 @@ impl Checks {
             async move {
                 match asked {
                     None => Err(ErrorReport::new(Code::NotFound, "it is not there any more")),
-                    Some(destination) => match destination.test().await? {
+                    Some(destination) => match destination.test(Depth::Brief).await? {
                         DestinationTest { ok: true, message, .. } => Ok(message),
                         DestinationTest { message, .. } => Err(ErrorReport::new(code, message)),
                     },

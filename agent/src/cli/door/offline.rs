@@ -29,7 +29,7 @@ use crate::history::{History, NewEntry};
 use crate::queue::{self, QueueError};
 use crate::secrets::{self, SecretName};
 use crate::serve::answers::{self, Wanted, secret};
-use crate::upload::destination::{self, Common, Destination};
+use crate::upload::destination::{self, Common, Depth, Destination};
 
 /// Longest wait until what was done is in the history.
 const HISTORY: Duration = Duration::from_secs(10);
@@ -64,7 +64,7 @@ impl Offline {
         match request {
             Request::TestDestination { name, edits, token } => {
                 let destination = self.built(&name, &edits, token.as_ref().map(secret))?;
-                destination.test().await.map(Reply::DestinationTest)
+                destination.test(Depth::Whole).await.map(Reply::DestinationTest)
             }
             request => self.answer(request),
         }

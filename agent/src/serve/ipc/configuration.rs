@@ -9,6 +9,7 @@ use waybill_shared::secret::Secret;
 use super::{Service, Session};
 use crate::secrets::SecretName;
 use crate::serve::answers::{self, Wanted, secret};
+use crate::upload::destination::Depth;
 
 impl Service {
     pub(super) async fn config(&self) -> Result<Reply, ErrorReport> {
@@ -71,7 +72,7 @@ impl Service {
 
     pub(super) async fn test(&self, name: String, edits: Vec<Edit>, token: Option<SecretText>) -> Result<Reply, ErrorReport> {
         let destination = self.parts.changes.built(name, edits, token.as_ref().map(secret)).await?;
-        let result: DestinationTest = destination.test().await?;
+        let result: DestinationTest = destination.test(Depth::Whole).await?;
         Ok(Reply::DestinationTest(result))
     }
 }

@@ -20,7 +20,7 @@ use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::fs::{atomic, sync_folder};
 use waybill_shared::text::{self, file_name_component};
 
-use super::{Delivered, Delivery, Destination, Parcel, Testing, millis, test_limit};
+use super::{Delivered, Delivery, Depth, Destination, Parcel, Testing, millis, test_limit};
 use crate::upload::verdict::Verdict;
 
 /// Threads that write; more only wait for the same disk.
@@ -128,7 +128,7 @@ impl Destination for Folder {
             answer.await.unwrap_or_else(|_| Err(down("its writer ended")))
         })
     }
-    fn test(&self) -> Testing<'_> {
+    fn test(&self, _depth: Depth) -> Testing<'_> {
         Box::pin(async move {
             let started = Instant::now();
             let (ok, message) = self.look().await;

@@ -48,6 +48,15 @@ pub type Delivery<'a> = Pin<Box<dyn Future<Output = Delivered> + Send + 'a>>;
 /// A test that is under way; dropping it ends it.
 pub type Testing<'a> = Pin<Box<dyn Future<Output = Result<DestinationTest, ErrorReport>> + Send + 'a>>;
 
+/// How far a test goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// For a person: on a connection of its own, with a look at the certificate and the clock.
+    Whole,
+    /// For a check that is made again and again: over the connections of the deliveries.
+    Brief,
+}
+
 /// A place that reports are delivered to.
 pub trait Destination: Send + Sync + 'static {
     /// Its address as people write it; a change of it makes it another place.
@@ -59,7 +68,7 @@ pub trait Destination: Send + Sync + 'static {
     /// Makes the real call that a delivery depends on, without a report, in at most [`Upload::timeout_secs`] and never more than 30 s.
     /// What the place answers, or that it does not, is a result; an error is what kept this station from asking: a missing secret, a file
     /// that the configuration names. It counts for no breaker.
-    fn test(&self) -> Testing<'_>;
+    fn test(&self, depth: Depth) -> Testing<'_>;
 }
 
 /// What destinations have in common.

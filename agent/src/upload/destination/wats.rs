@@ -16,7 +16,7 @@ use waybill_shared::text;
 
 use super::http::Http;
 use super::trouble::Trouble;
-use super::{Delivered, Delivery, Destination, Parcel, Testing};
+use super::{Delivered, Delivery, Depth, Destination, Parcel, Testing};
 use crate::secrets::TokenSource;
 use crate::upload::verdict::{Answer, Body, Context, Verdict, classify};
 
@@ -177,8 +177,8 @@ impl Destination for Wats {
         })
     }
 
-    fn test(&self) -> Testing<'_> {
-        Box::pin(test::test(self))
+    fn test(&self, depth: Depth) -> Testing<'_> {
+        Box::pin(test::test(self, depth))
     }
 }
 

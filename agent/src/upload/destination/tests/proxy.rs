@@ -3,6 +3,7 @@
 use waybill_shared::config::{Proxy, ProxyMode, Tls, Upload};
 use waybill_shared::error::Code;
 
+use super::super::Depth;
 use super::support::{Authority, ForwardProxy, Server, Station, parcel};
 use crate::upload::destination::http;
 use crate::upload::verdict::Verdict;
@@ -40,7 +41,7 @@ async fn a_manual_proxy_carries_http_and_https_with_the_login() {
     let destination = station.wats(&format!("https://{at}"), &sections);
     destination.deliver(parcel()).await.unwrap();
     assert_eq!(proxy.lines()[1..], [format!("CONNECT {at} HTTP/1.1")]);
-    let test = destination.test().await.unwrap();
+    let test = destination.test(Depth::Whole).await.unwrap();
     assert!(test.ok && test.certificate.is_some(), "{}", test.message);
 }
 
@@ -56,7 +57,7 @@ async fn a_proxy_that_refuses_pauses_until_the_password_is_right() {
         let nobody = station.wats(&url, &format!("{}{tls}", manual(&proxy, "")));
         let (code, message) = paused(nobody.deliver(parcel()).await);
         assert!(code == Code::ProxyRefused && message.contains("407"), "{scheme}: {message}");
-        let test = nobody.test().await.unwrap();
+        let test = nobody.test(Depth::Whole).await.unwrap();
         assert!(!test.ok && test.message.contains("proxy.password"), "{scheme}: {}", test.message);
 
         let user = station.wats(&url, &format!("{}{tls}", manual(&proxy, "user = 'line 1'")));

@@ -5,6 +5,7 @@ use std::path::Path;
 use waybill_shared::config::{Proxy, Tls, TlsVersion, Upload};
 use waybill_shared::error::Code;
 
+use super::super::Depth;
 use super::support::{Authority, Server, Station, parcel};
 use crate::upload::destination::http;
 use crate::upload::verdict::Verdict;
@@ -36,7 +37,7 @@ async fn a_server_of_the_companys_own_authority_is_believed_with_ca_file_and_onl
     assert!(server.heads().is_empty(), "nothing was said to a server that did not prove who it is");
 
     station.wats(&url, &trusting("ca.pem")).deliver(parcel()).await.unwrap();
-    let test = station.wats(&url, &trusting("ca.pem")).test().await.unwrap();
+    let test = station.wats(&url, &trusting("ca.pem")).test(Depth::Whole).await.unwrap();
     let certificate = test.certificate.unwrap();
     assert!(test.ok, "{}", test.message);
     assert_eq!((certificate.subject.as_str(), certificate.issuer.as_str()), ("CN=report server", "CN=Factory CA"));
@@ -47,7 +48,7 @@ async fn a_server_of_the_companys_own_authority_is_believed_with_ca_file_and_onl
 async fn a_test_names_the_authority_that_is_not_trusted_and_gives_the_token_to_nobody() {
     let station = Station::new();
     let server = Server::wats(Some(Authority::new("Strange CA").server("127.0.0.1", 2100, BOTH)));
-    let test = station.wats(&format!("https://127.0.0.1:{}", server.port()), DIRECT).test().await.unwrap();
+    let test = station.wats(&format!("https://127.0.0.1:{}", server.port()), DIRECT).test(Depth::Whole).await.unwrap();
     assert!(!test.ok && test.status.is_none());
     assert!(
         test.message.contains("unknown authority") && test.message.contains("was issued by CN=Strange CA"),
@@ -93,7 +94,7 @@ async fn a_server_that_speaks_only_tls_1_2_is_refused_where_1_3_is_asked_for() {
     let strict = format!("{}min_version = '1.3'", trusting("ca.pem"));
     let reason = refusal(&station, &url, &strict).await;
     assert!(reason.contains("no version of TLS") && reason.contains("tls.min_version"), "{reason}");
-    let test = station.wats(&url, &strict).test().await.unwrap();
+    let test = station.wats(&url, &strict).test(Depth::Whole).await.unwrap();
     assert!(!test.ok && test.certificate.is_none(), "it did not come to a certificate: {}", test.message);
 }
 

@@ -10,7 +10,8 @@ use waybill_ipc::protocol::{CertificateInfo, DestinationTest};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::text;
 
-use super::{Login, TEXT, Trouble, Version, Wats, words};
+use super::{TEXT, Trouble, Version, Wats, words};
+use crate::upload::destination::Depth;
 use crate::upload::destination::certificate::{self, Witness};
 use crate::upload::destination::millis;
 
@@ -18,9 +19,12 @@ use crate::upload::destination::millis;
 const CLOCK_WARNING_SECS: u64 = 300;
 
 /// Asks the server.
-pub(super) async fn test(wats: &Wats) -> Result<DestinationTest, ErrorReport> {
+pub(super) async fn test(wats: &Wats, depth: Depth) -> Result<DestinationTest, ErrorReport> {
     let limit = wats.http.test_limit();
-    let login = Login { client: wats.http.fresh().await?, ..wats.login().await? };
+    let mut login = wats.login().await?;
+    if depth == Depth::Whole {
+        login.client = wats.http.fresh().await?;
+    }
     let (began, started) = (Timestamp::now(), Instant::now());
     let asked = tokio::time::timeout(limit, wats.ask(login)).await;
     let took = started.elapsed();
@@ -40,7 +44,7 @@ pub(super) async fn test(wats: &Wats) -> Result<DestinationTest, ErrorReport> {
             result.message = sentence(&silence, Code::DestinationUnreachable);
         }
         Ok(Err(trouble)) => {
-            if let Trouble::Tls { certificate: true, .. } = trouble {
+            if depth == Depth::Whole && matches!(trouble, Trouble::Tls { certificate: true, .. }) {
                 result.certificate = look_at_certificate(wats, limit.saturating_sub(took)).await;
             }
             result.message = of_trouble(&trouble, result.certificate.as_ref());
@@ -56,7 +60,9 @@ pub(super) async fn test(wats: &Wats) -> Result<DestinationTest, ErrorReport> {
             result.certificate = match version.tls.as_ref().and_then(|tls| tls.peer_certificate()) {
                 Some(der) => certificate::read(der),
                 // Through a proxy the HTTP library does not tell it.
-                None if wats.base.scheme() == "https" => look_at_certificate(wats, limit.saturating_sub(took)).await,
+                None if depth == Depth::Whole && wats.base.scheme() == "https" => {
+                    look_at_certificate(wats, limit.saturating_sub(took)).await
+                }
                 None => None,
             };
             result.message = of_answer(&version, wats);
