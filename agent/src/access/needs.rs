@@ -1,7 +1,9 @@
-//! Which role each request needs.
+//! Which role each request needs, and what the history says of one.
 
 use waybill_ipc::protocol::{Request, Role};
-use waybill_shared::error::Code;
+use waybill_shared::error::{Code, ErrorReport};
+
+use crate::history::NewEntry;
 
 /// The role that a request needs. Every way into the agent asks here, and nowhere else.
 #[must_use]
@@ -70,6 +72,16 @@ pub fn described(request: &Request) -> (&'static str, String) {
         Request::SetPin { .. } => ("access.set_pin", String::new()),
         Request::ClearPin { .. } => ("access.clear_pin", String::new()),
         Request::Diagnose => ("diagnose", String::new()),
+    }
+}
+
+/// An entry of the history with what came of it: done, not allowed, or gone wrong.
+#[must_use]
+pub fn came_to(entry: NewEntry, result: Result<(), &ErrorReport>) -> NewEntry {
+    match result {
+        Ok(()) => entry,
+        Err(error) if is_refusal(error.code) => entry.refused(error),
+        Err(error) => entry.failed(error),
     }
 }
 

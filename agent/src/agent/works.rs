@@ -73,6 +73,14 @@ struct Dispatcher {
     cancel: CancellationToken,
 }
 
+impl Dispatcher {
+    /// True once its task has ended, however it did. A set of tasks counts those that nobody has asked for how they ended.
+    fn has_ended(&mut self) -> bool {
+        while self.task.try_join_next().is_some() {}
+        self.task.is_empty()
+    }
+}
+
 /// The destinations that run, for those who ask them whether they would take reports.
 pub(super) type Tests = Arc<ArcSwap<HashMap<String, Arc<dyn destination::Destination>>>>;
 
@@ -155,12 +163,16 @@ impl Works {
     }
 
     /// What a plan wants and does not run, or has ended: empty if all is well.
-    pub(super) fn missing(&self, plan: &Plan) -> Vec<String> {
+    pub(super) fn missing(&mut self, plan: &Plan) -> Vec<String> {
+        let ended: Vec<bool> = self.dispatchers.iter_mut().map(Dispatcher::has_ended).collect();
+        let runs = |wanted: &DestinationPlan| {
+            self.dispatchers.iter().zip(&ended).any(|(running, ended)| running.plan == *wanted && !ended)
+        };
         let sources = source_plans(plan)
             .filter(|wanted| !self.sources.iter().any(|(running, source)| running == wanted && !source.is_finished()))
             .map(|missing| format!("source {}", missing.source.name));
         let destinations = destination_plans(plan)
-            .filter(|wanted| !self.dispatchers.iter().any(|running| running.plan == *wanted && !running.task.is_empty()))
+            .filter(|wanted| !runs(wanted))
             .map(|missing| format!("destination {}", missing.destination.name));
         sources.chain(destinations).collect()
     }
@@ -284,12 +296,7 @@ impl Works {
         self.dispatchers = staying;
         let mut ending: Vec<Dispatcher> = ending;
         ending.iter().for_each(|running| running.drain.cancel());
-        let ended = |ending: &mut Vec<Dispatcher>| {
-            ending.iter_mut().all(|running| {
-                while running.task.try_join_next().is_some() {}
-                running.task.is_empty()
-            })
-        };
+        let ended = |ending: &mut Vec<Dispatcher>| ending.iter_mut().all(Dispatcher::has_ended);
         if !shutdown::until(DRAIN, None, || ended(&mut ending)).await {
             ending.iter().for_each(|running| running.cancel.cancel());
             if !shutdown::until(CANCEL, None, || ended(&mut ending)).await {
@@ -303,11 +310,12 @@ impl Works {
     }
 
     /// Each part that should run as long as this configuration does, and whether it does.
-    pub(super) fn alive(&self) -> Vec<(String, bool)> {
+    pub(super) fn alive(&mut self) -> Vec<(String, bool)> {
         let sources = self.sources.iter().map(|(plan, source)| (format!("source {}", plan.source.name), !source.is_finished()));
-        let ended = |running: &Dispatcher| running.task.is_empty();
-        let destinations =
-            self.dispatchers.iter().map(|running| (format!("destination {}", running.plan.destination.name), !ended(running)));
+        let destinations = self
+            .dispatchers
+            .iter_mut()
+            .map(|running| (format!("destination {}", running.plan.destination.name), !running.has_ended()));
         sources.chain(destinations).collect()
     }
 
@@ -330,11 +338,7 @@ impl Works {
 
     /// True once everything has ended.
     pub(super) fn is_quiet(&mut self) -> bool {
-        let dispatchers = self.dispatchers.iter_mut().all(|running| {
-            while running.task.try_join_next().is_some() {}
-            running.task.is_empty()
-        });
-        dispatchers && self.sources.iter().all(|(_, source)| source.is_finished())
+        self.dispatchers.iter_mut().all(Dispatcher::has_ended) && self.sources.iter().all(|(_, source)| source.is_finished())
     }
 
     /// Gives up what did not end, by name, and lets go of everything.
@@ -348,7 +352,7 @@ impl Works {
             }
         }
         for mut running in self.dispatchers.drain(..) {
-            if !running.task.is_empty() {
+            if !running.has_ended() {
                 stragglers.push(format!("destination {}", running.plan.destination.name));
                 running.task.abort_all();
             }
@@ -381,4 +385,46 @@ fn destination_plans(plan: &Plan) -> impl Iterator<Item = DestinationPlan> {
         tls: plan.config.tls.clone(),
         secrets: plan.secrets,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nowhere;
+
+    impl destination::Destination for Nowhere {
+        fn address(&self) -> String {
+            String::new()
+        }
+        fn accepted_before(&self) {}
+        fn deliver(&self, _: destination::Parcel) -> destination::Delivery<'_> {
+            Box::pin(std::future::pending())
+        }
+        fn test(&self, _: destination::Depth) -> destination::Testing<'_> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dispatcher_that_panicked_does_not_count_as_one_that_runs() {
+        let config = "[[destination]]\nname = \"x\"\nkind = \"folder\"\nfolder = \"out\"";
+        let config = config::parse(config).unwrap();
+        let plan = Plan { identity: config.identity(&[]), config, secrets: 0 };
+        let mut task = JoinSet::new();
+        let dies = task.spawn(async { panic!("as a test wants it") });
+        let mut dispatcher = Dispatcher {
+            plan: destination_plans(&plan).next().unwrap(),
+            destination: Arc::new(Nowhere),
+            task,
+            drain: CancellationToken::new(),
+            cancel: CancellationToken::new(),
+        };
+        while !dies.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        assert!(dispatcher.has_ended());
+        dispatcher.task.spawn(std::future::pending());
+        assert!(!dispatcher.has_ended());
+    }
 }

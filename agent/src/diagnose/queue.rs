@@ -10,6 +10,8 @@ use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 use waybill_shared::paths::Instance;
 
+use crate::queue::OLDEST_PENDING;
+
 /// The schema that is known here.
 const VERSION: i64 = 1;
 /// Longest wait for a writer.
@@ -93,15 +95,7 @@ fn read_database(path: &Path) -> rusqlite::Result<Result<QueueFacts, String>> {
         let (name, state, count): (String, i64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         facts.deliveries.entry(name).or_default().insert(word(state), count);
     }
-    let mut oldest = connection.prepare(
-        "WITH wanted AS (SELECT destination FROM destination WHERE name = ?1)
-         SELECT min(e.queued_at) FROM entry e WHERE e.entry IN (
-             SELECT entry FROM (SELECT entry FROM delivery WHERE state = 1 AND due = 0
-                 AND destination = (SELECT destination FROM wanted) ORDER BY rank, entry LIMIT 50)
-             UNION ALL
-             SELECT entry FROM (SELECT entry FROM delivery WHERE state = 1 AND due > 0
-                 AND destination = (SELECT destination FROM wanted) ORDER BY due LIMIT 50))",
-    )?;
+    let mut oldest = connection.prepare(OLDEST_PENDING)?;
     let names: Vec<String> = facts.deliveries.keys().cloned().collect();
     for name in names {
         if let Some(at) = oldest.query_row([&name], |row| row.get::<_, Option<i64>>(0))? {

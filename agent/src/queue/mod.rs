@@ -65,6 +65,7 @@ use waybill_shared::id::{CorrelationId, ReportId};
 pub use bind::{LettingGo, NewRoutes, Release, Routes, unsent};
 pub use limits::{Backlog, Gate};
 pub use payload::Payload;
+pub(crate) use read::OLDEST_PENDING;
 pub use read::{ListFilter, Reader, ReadyDelivery};
 pub use recover::{Opened, open};
 pub use writer::{Ack, Command, OnCommit, Writer, WriterThread};

@@ -28,6 +28,15 @@ const DESTINATIONS: i64 = 4096;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
+/// When the oldest was queued that waits for the destination of a name: see [`Reader::oldest_pending`].
+pub(crate) const OLDEST_PENDING: &str = "WITH wanted AS (SELECT destination FROM destination WHERE name = ?1)
+     SELECT min(e.queued_at) FROM entry e WHERE e.entry IN (
+         SELECT entry FROM (SELECT entry FROM delivery WHERE state = 1 AND due = 0
+             AND destination = (SELECT destination FROM wanted) ORDER BY rank, entry LIMIT 50)
+         UNION ALL
+         SELECT entry FROM (SELECT entry FROM delivery WHERE state = 1 AND due > 0
+             AND destination = (SELECT destination FROM wanted) ORDER BY due LIMIT 50))";
+
 /// A handle to the readers.
 #[derive(Clone)]
 pub struct Reader {
@@ -165,20 +174,7 @@ impl Reader {
     /// [`QueueError::Read`].
     pub async fn oldest_pending(&self, destination: &str) -> Result<Option<i64>, QueueError> {
         let name = destination.to_owned();
-        self.read(move |connection| {
-            connection
-                .prepare_cached(
-                    "WITH wanted AS (SELECT destination FROM destination WHERE name = ?1)
-                     SELECT min(e.queued_at) FROM entry e WHERE e.entry IN (
-                         SELECT entry FROM (SELECT entry FROM delivery WHERE state = 1 AND due = 0
-                             AND destination = (SELECT destination FROM wanted) ORDER BY rank, entry LIMIT 50)
-                         UNION ALL
-                         SELECT entry FROM (SELECT entry FROM delivery WHERE state = 1 AND due > 0
-                             AND destination = (SELECT destination FROM wanted) ORDER BY due LIMIT 50))",
-                )?
-                .query_row([name], |row| row.get(0))
-        })
-        .await
+        self.read(move |connection| connection.prepare_cached(OLDEST_PENDING)?.query_row([name], |row| row.get(0))).await
     }
 
     /// A page of deliveries, the oldest first.

@@ -11,7 +11,6 @@ use waybill_shared::text;
 use super::prepare::{Prepared, in_file};
 use super::{By, Keeping};
 use crate::config::Store;
-use crate::history::NewEntry;
 use crate::queue::LettingGo;
 
 /// What the files look like from outside.
@@ -67,7 +66,7 @@ impl Keeping {
             }
             tracing::error!(event = "config_not_used", code = %error.code, reason = error.message, faults = waybill_shared::schema::list(&error.details),
                 "the configuration file that lies there is not used; the one before goes on");
-            self.note(NewEntry::new(&by.who, by.via, "config.file", text::path(&self.tools.instance.config)).refused(&error));
+            self.note_error(&by, "config.file", &text::path(&self.tools.instance.config), &error);
             self.tell_problem(Some(error));
         }
     }

@@ -32,6 +32,7 @@ use self::prepare::waits_for_restart;
 pub(crate) use self::prepare::{Prepared, edited, entry, prepare, save};
 use super::works::Works;
 use super::{Active, Live, snapshot};
+use crate::access;
 use crate::config::{self, Store};
 use crate::desk::Desk;
 use crate::health::Heartbeat;
@@ -247,7 +248,7 @@ impl Keeping {
             && !dry_run
         {
             let places: Vec<&str> = change.edits.iter().map(Edit::place).collect();
-            self.note(NewEntry::new(&by.who, by.via, "config.set", text::shortened(&places.join(", "), 500)).refused(error));
+            self.note_error(&by, "config.set", &text::shortened(&places.join(", "), 500), error);
         }
         result
     }
@@ -265,7 +266,7 @@ impl Keeping {
             Err(error) => Err(error),
         };
         if let Err(error) = &result {
-            self.note(NewEntry::new(&by.who, by.via, "config.restore", &id).refused(error));
+            self.note_error(&by, "config.restore", &id, error);
         }
         result
     }
@@ -444,6 +445,11 @@ impl Keeping {
             );
             self.note(entry(difference, by, &id));
         }
+    }
+
+    /// What was wanted and did not come to be.
+    fn note_error(&self, by: &By, action: &str, target: &str, error: &ErrorReport) {
+        self.note(access::came_to(NewEntry::new(&by.who, by.via, action, target), Err(error)));
     }
 
     fn note(&self, entry: NewEntry) {

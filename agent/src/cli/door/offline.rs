@@ -135,7 +135,7 @@ impl Offline {
         });
         if let (Err(error), false) = (&result, change.dry_run) {
             let (action, target) = access::described(&Request::ConfigChange(change.clone()));
-            self.note(vec![NewEntry::new(&self.by.who, self.by.via, action, target).refused(error)]);
+            self.note_result(action, &target, Err(error));
         }
         result
     }
@@ -147,9 +147,7 @@ impl Offline {
             let prepared = keeper::prepare(&self.instance, &base.active, revision, |_| Ok(text))?;
             self.take(&base, prepared, &Unsent::Refuse, false)
         };
-        restored().inspect_err(|error| {
-            self.note(vec![NewEntry::new(&self.by.who, self.by.via, "config.restore", id).refused(error)]);
-        })
+        restored().inspect_err(|error| self.note_result("config.restore", id, Err(error)))
     }
 
     fn prepare(&self, base: &Base, revision: Option<&str>, edits: &[Edit]) -> Result<Prepared, ErrorReport> {
@@ -299,11 +297,7 @@ impl Offline {
 
     fn note_result(&self, action: &str, target: &str, result: Result<(), &ErrorReport>) {
         let entry = NewEntry::new(&self.by.who, self.by.via, action, target);
-        self.note(vec![match result {
-            Ok(()) => entry,
-            Err(error) if access::is_refusal(error.code) => entry.refused(error),
-            Err(error) => entry.failed(error),
-        }]);
+        self.note(vec![access::came_to(entry, result)]);
     }
 
     /// What is done is done, and is told if it cannot be written down.

@@ -109,11 +109,7 @@ impl Service {
     /// What a change came to, for the history.
     fn note(&self, session: &Session, action: &str, target: &str, result: Result<(), &ErrorReport>) {
         let entry = NewEntry::new(&session.who, Via::Ipc, action, target);
-        self.parts.history.note(match result {
-            Ok(()) => entry,
-            Err(error) if access::is_refusal(error.code) => entry.refused(error),
-            Err(error) => entry.failed(error),
-        });
+        self.parts.history.note(access::came_to(entry, result));
     }
 
     fn by(session: &Session) -> By {

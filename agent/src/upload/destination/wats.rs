@@ -109,7 +109,8 @@ impl Wats {
         let response = request.send().await.map_err(|error| trouble(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let tls = response.extensions().get::<reqwest::tls::TlsInfo>().cloned();
-        let body = bounded_body(response, &login.secrets).await.map_err(|error| trouble(&error))?;
+        let body = bounded_body(response).await.map_err(|error| trouble(&error))?;
+        let body = without(body, &login.secrets);
         Ok(Version { status, headers, tls, body })
     }
 }
@@ -186,8 +187,14 @@ async fn read_answer(response: reqwest::Response, report_id: ReportId, secrets: 
     let status = response.status().as_u16();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| wait_asked_for(value.to_str().ok()?));
     let html = is_html(response.headers());
-    match bounded_body(response, secrets).await {
-        Ok(body) => Answer::Status { status, body: body_kind(&body, html, report_id), retry_after, text: words(&body, html) },
+    match bounded_body(response).await {
+        Ok(body) => {
+            let kind = body_kind(&body, html, report_id);
+            // Nobody reads the words of a server that has taken a report, and there are many of them.
+            let taken = kind == Body::OurId && (200..300).contains(&status);
+            let text = if taken { String::new() } else { words(&without(body, secrets), html) };
+            Answer::Status { status, body: kind, retry_after, text }
+        }
         Err(error) => Answer::Broken(format!("the answer broke off: {}", Trouble::of(&error, None).reason())),
     }
 }
@@ -208,9 +215,8 @@ fn is_html(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.to_ascii_lowercase().contains("html"))
 }
 
-/// The beginning of what was answered. Servers repeat what they are sent, in messages and in pages: the secrets are taken out here, before
-/// anything looks at it.
-async fn bounded_body(mut response: reqwest::Response, secrets: &[Secret]) -> reqwest::Result<Vec<u8>> {
+/// The beginning of what was answered.
+async fn bounded_body(mut response: reqwest::Response) -> reqwest::Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         body.extend_from_slice(&chunk);
@@ -219,10 +225,15 @@ async fn bounded_body(mut response: reqwest::Response, secrets: &[Secret]) -> re
             break;
         }
     }
-    Ok(match secret::without(&String::from_utf8_lossy(&body), secrets) {
+    Ok(body)
+}
+
+/// What was answered without the secrets that were sent: servers repeat them, in messages and in pages. Nothing else may be told to anybody.
+fn without(body: Vec<u8>, secrets: &[Secret]) -> Vec<u8> {
+    match secret::without(&String::from_utf8_lossy(&body), secrets) {
         Cow::Owned(without) => without.into_bytes(),
         Cow::Borrowed(_) => body,
-    })
+    }
 }
 
 fn looks_like_html(body: &[u8]) -> bool {
