@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::Endpoint;
 use waybill_ipc::protocol::{AgentState, Connection, Event, Role};
@@ -164,6 +164,7 @@ impl Agent {
         let stop_checks = CancellationToken::new();
         let health = Arc::new(health::Registry::new(Handle::current(), health::Clock::system(), stop_checks));
         let alive = Arc::new(ArcSwap::from_pointee(works.alive()));
+        let own_tasks = OwnTasks::default();
         let checks = Checks::new(
             Arc::clone(&health),
             Looked {
@@ -174,7 +175,7 @@ impl Agent {
                 reader: reader.clone(),
                 writer: writer.clone(),
                 tests: Arc::clone(&works.tests),
-                tasks: tasks(Arc::clone(&alive)),
+                tasks: tasks(Arc::clone(&alive), Arc::clone(&own_tasks)),
             },
         );
         checks.follow(&config)?;
@@ -225,11 +226,17 @@ impl Agent {
         })?);
         let mut servers = JoinSet::new();
         let close_ipc = CancellationToken::new();
-        servers.spawn(waybill_ipc::server::serve(listener, service, limits_now, close_ipc.clone()));
+        let doors = servers.spawn(waybill_ipc::server::serve(listener, service, limits_now, close_ipc.clone()));
 
         let mut chores: JoinSet<()> = JoinSet::new();
-        chores.spawn(chores::purge_queue(writer, Arc::clone(&live)));
-        chores.spawn(chores::purge_folders(Arc::clone(&live), base, Desk::open("retention")?));
+        let purge_queue = chores.spawn(chores::purge_queue(writer, Arc::clone(&live)));
+        let purge_folders = chores.spawn(chores::purge_folders(Arc::clone(&live), base, Desk::open("retention")?));
+        let _set_once = own_tasks.set(vec![
+            ("configuration", keeper.task()),
+            ("connections", doors),
+            ("retention of the queue", purge_queue),
+            ("retention of folders", purge_folders),
+        ]);
         tracing::info!(
             event = "agent_ready",
             endpoint = endpoint.name(),
@@ -261,12 +268,15 @@ pub fn access(config: &Config) -> access::Settings {
     access::Settings { without_pin: role(access.without_pin), pin_minutes: access.pin_minutes, group: role(access.group) }
 }
 
+/// The agent's own tasks, by name; set once all are started.
+type OwnTasks = Arc<OnceLock<Vec<(&'static str, AbortHandle)>>>;
+
 /// The agent's tasks, for the health check.
-fn tasks(alive: Arc<ArcSwap<Vec<(String, bool)>>>) -> TaskList {
+fn tasks(alive: Arc<ArcSwap<Vec<(String, bool)>>>, own: OwnTasks) -> TaskList {
     Arc::new(move || {
         let task = |(name, alive): &(String, bool)| TaskStatus { name: name.clone(), alive: *alive, last_progress_ms: None };
-        let keeper = TaskStatus { name: "configuration".to_owned(), alive: true, last_progress_ms: None };
-        alive.load().iter().map(task).chain([keeper]).collect()
+        let own = own.get().into_iter().flatten().map(|(name, task)| ((*name).to_owned(), !task.is_finished()));
+        own.chain(alive.load().iter().cloned()).map(|known| task(&known)).collect()
     })
 }
 

@@ -327,6 +327,12 @@ impl SourceStatus {
 }
 
 impl Snapshot {
+    /// Deliveries that were made, also to destinations that are no more.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.destinations.iter().chain(&self.former.destinations).map(|destination| destination.sent).sum()
+    }
+
     /// Brings the snapshot to where it stands after `event`.
     pub fn apply(&mut self, at_ms: i64, event: &Event) {
         match event {

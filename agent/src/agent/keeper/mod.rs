@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::protocol::{ConfigChange, ConfigChanged, Connection, Event, Unsent, Via};
 use waybill_shared::config::compare::Difference;
@@ -146,6 +146,7 @@ pub(super) struct Tools {
 pub(super) struct Keeper {
     end: CancellationToken,
     task: JoinSet<Works>,
+    handle: AbortHandle,
 }
 
 impl Keeper {
@@ -155,8 +156,13 @@ impl Keeper {
         let started_with = Arc::new(tools.live.load().effective.tree.clone());
         let keeping = Keeping { started_with: Arc::clone(&started_with), looked: None, settled: None, secrets: 0, works, tools };
         let mut task = JoinSet::new();
-        task.spawn(keeping.run(asked, end.clone()));
-        (Self { end, task }, Changes { asks, started_with })
+        let handle = task.spawn(keeping.run(asked, end.clone()));
+        (Self { end, task, handle }, Changes { asks, started_with })
+    }
+
+    /// The task, for those who want to know whether it runs.
+    pub(super) fn task(&self) -> AbortHandle {
+        self.handle.clone()
     }
 
     /// Ends the task, after the change that it is at; the works as it leaves them.

@@ -232,7 +232,7 @@ impl server::Service for Service {
         self.parts.hub.with_snapshot(|snapshot| StatusBrief {
             state: snapshot.agent.state,
             waiting: snapshot.queue.waiting,
-            sent: snapshot.destinations.iter().map(|d| d.sent).sum(),
+            sent: snapshot.delivered(),
             failed: snapshot.destinations.iter().map(|d| d.failed).sum(),
         })
     }

@@ -11,8 +11,7 @@ use crate::widgets::{card, counter, meter};
 const NEARLY_FULL: f32 = 0.9;
 
 pub(super) fn show(ui: &mut Ui, snapshot: &Snapshot) {
-    // What went to destinations that are no more was delivered as well.
-    let delivered = snapshot.destinations.iter().chain(&snapshot.former.destinations).map(|d| d.sent).sum();
+    let delivered = snapshot.delivered();
     let failed = snapshot.destinations.iter().map(|d| d.failed).sum();
     let errors = snapshot.sources.iter().map(|s| s.errors).sum();
     let alarming = |number, tone| if number > 0 { tone } else { Tone::Neutral };
