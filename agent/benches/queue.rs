@@ -83,10 +83,11 @@ fn file(n: u32, places: &Places) -> NewFile {
             serial: n.to_string(),
             part: "PN".into(),
             result: "P".into(),
-            payload: Payload::new(&body, &places.spool).expect("it compresses"),
+            payload: Payload::new(body.clone(), &places.spool).expect("it compresses"),
         }],
         staged: None,
         whole: true,
+        again: false,
     }
 }
 

@@ -266,6 +266,7 @@ pub fn connection(state: Connection) -> &'static str {
         Connection::Paused => "Paused",
         Connection::Removed => "Removed",
         Connection::Disabled => "Off",
+        Connection::Held => "Held",
     }
 }
 
@@ -280,6 +281,7 @@ pub fn connection_explained(state: Connection) -> &'static str {
         Connection::Paused => "Refuses this station as a whole; reports wait",
         Connection::Removed => "Not in the configuration any more, but reports for it are left",
         Connection::Disabled => "Switched off in the configuration; reports wait",
+        Connection::Held => "Held by a person; reports wait until it is resumed",
     }
 }
 

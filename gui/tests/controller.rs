@@ -400,7 +400,7 @@ fn snapshot() -> Snapshot {
             config_problem: None,
             data: String::new(),
         },
-        queue: QueueStatus { waiting: 0, fullest: 0, max_entries: 100, full: false },
+        queue: QueueStatus { waiting: 0, fullest: 0, max_entries: 100, full: false, ..QueueStatus::default() },
         sources: Vec::new(),
         destinations: vec![DestinationStatus {
             name: "main".to_owned(),
@@ -416,6 +416,7 @@ fn snapshot() -> Snapshot {
             discarded: 0,
             evicted: 0,
             last_sent_ms: None,
+            most: 0,
         }],
         recent: VecDeque::new(),
         former: Former::default(),

@@ -12,7 +12,9 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use waybill_ipc::client::Deadlines;
 use waybill_ipc::codec::{self, MAX_FRAME_BYTES};
-use waybill_ipc::protocol::{ClientKind, ClientMessage, Frozen, Hello, MOST_EDITS, PROTOCOL, Reply, Request, ServerMessage};
+use waybill_ipc::protocol::{
+    ClientKind, ClientMessage, DeliveryFilter, Frozen, Hello, MOST_EDITS, PROTOCOL, Reply, Request, ServerMessage,
+};
 use waybill_ipc::{Client, ClientError};
 
 #[global_allocator]
@@ -119,8 +121,7 @@ fn a_message_larger_than_a_frame_is_not_sent() {
     let message = ServerMessage::Response { id: 1, result: Ok(Reply::Deliveries(rows)) };
     assert!(matches!(codec::encode_server(&message), Err(codec::CodecError::TooLarge)));
     let request = Request::Deliveries {
-        destination: Some("x".repeat(MAX_FRAME_BYTES)),
-        state: None,
+        filter: DeliveryFilter { destination: Some("x".repeat(MAX_FRAME_BYTES)), ..DeliveryFilter::default() },
         page: waybill_ipc::protocol::Page { after: None, limit: 1 },
     };
     assert!(matches!(codec::encode_client(&ClientMessage { id: 1, request }), Err(codec::CodecError::TooLarge)));
@@ -187,7 +188,7 @@ fn a_frame_full_of_the_smallest_rows_takes_a_few_times_its_size() {
 #[test]
 fn a_frame_full_of_the_smallest_changes_is_given_up_at_the_first_too_many() {
     // Request with id 1, ConfigChange without a base, edits: each takes nothing away from nowhere.
-    let (head, element) = (&[16, 1, 12, 0][..], &[1, 0][..]);
+    let (head, element) = (&[16, 1, 24, 0][..], &[1, 0][..]);
     let changes = |count: usize| [head, &announced(count as u64), &element.repeat(count), &[0, 0]].concat();
     assert!(codec::decode_client(&changes(MOST_EDITS)).is_ok());
     for count in [MOST_EDITS + 1, (MAX_FRAME_BYTES - 100) / element.len()] {
@@ -201,7 +202,7 @@ fn a_frame_full_of_the_smallest_changes_is_given_up_at_the_first_too_many() {
 /// Only the agent, whose user was checked, sends lines of the log.
 #[test]
 fn a_frame_full_of_empty_lines_takes_a_few_times_its_size() {
-    let (head, element) = (&[17, 0, 1, 0, 6][..], &[0; 9][..]);
+    let (head, element) = (&[17, 0, 1, 0, 13][..], &[0; 9][..]);
     let count = (MAX_FRAME_BYTES - 100) / element.len();
     assert!(codec::decode_server(&[head, &announced(1), element].concat()).is_ok());
     let bytes = [head, &announced(count as u64), &element.repeat(count)].concat();

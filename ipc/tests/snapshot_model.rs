@@ -61,7 +61,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             3 => Event::FileForgotten { source, file, correlation_id },
             4 => {
                 let destinations = DESTINATIONS[..count.min(3) as usize].iter().map(|&name| name.into()).collect();
-                Event::FileQueued { source, file, correlation_id, reports: count, serial, destinations, whole: yes }
+                Event::FileQueued { source, file, correlation_id, reports: count, serial, destinations, whole: yes, again: false }
             }
             5 => Event::FileBroken { source, file, correlation_id, error, moved_to: None },
             6 => Event::Sent { destination, report_id, correlation_id, serial, receipt: String::new() },
@@ -74,7 +74,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                 Event::Destination { destination, state, error: yes.then_some(error), next_try_ms: None }
             }
             12 => Event::ConfigProblem { error: yes.then_some(error) },
-            _ => Event::QueueFull { full: yes },
+            _ => Event::QueueFull { full: yes, by: None },
         }
     })
 }
@@ -252,6 +252,7 @@ proptest! {
             serial: "SN".into(),
             destinations: vec!["main".into()],
             whole,
+            again: false,
         };
         let broken = Event::FileBroken {
             source: source.clone(),

@@ -163,6 +163,9 @@ catalogue! {
     /// The queue could not store something
     QueueWriteFailed = "WB4004", Station, Store, 507, "Nothing is lost: files stay in their folder. Free space on the data folder's disk";
 
+    /// The queue's file is damaged
+    QueueDamaged = "WB4005", Station, Store, 500, "What could be read was saved. See `waybill-agent queue losses` for what is missing, have the disk looked at, and run `waybill-agent fsck`";
+
     /// A destination cannot be reached
     DestinationUnreachable = "WB5001", Destination, Timeout, 503, "Check network and server; reports wait and are sent by themselves";
     /// A destination refused the token

@@ -45,6 +45,7 @@ pages! {
     QueueUnavailable = "WB4001",
     QueueFull = "WB4002",
     QueueTooNew = "WB4003",
+    QueueDamaged = "WB4005",
     QueueWriteFailed = "WB4004",
     DestinationUnreachable = "WB5001",
     DestinationUnauthorised = "WB5002",

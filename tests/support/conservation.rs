@@ -169,6 +169,7 @@ mod tests {
                 discarded: 50_000,
                 evicted: 600_000,
                 last_sent_ms: None,
+                most: 0,
             }],
             ..Snapshot::default()
         };

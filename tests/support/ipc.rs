@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use waybill_ipc::client::Deadlines;
 use waybill_ipc::protocol::{
-    ClientKind, ConfigChange, ConfigChanged, DeliveryRow, DeliveryState, Frozen, Hello, PROTOCOL, Page, Reply, Request, Snapshot,
-    StatusBrief, Unsent, Update,
+    ClientKind, ConfigChange, ConfigChanged, DeliveryFilter, DeliveryRow, DeliveryState, Frozen, Hello, PROTOCOL, Page, Reply,
+    Request, Snapshot, StatusBrief, Unsent, Update,
 };
 use waybill_ipc::{Client, ClientError, transport};
 use waybill_shared::config::Edit;
@@ -105,7 +105,10 @@ impl Ipc {
         let mut rows: Vec<DeliveryRow> = Vec::new();
         loop {
             let page = Page { after: rows.last().map(|row| row.key), limit: 1000 };
-            match self.request(Request::Deliveries { destination: destination.map(str::to_owned), state, page }) {
+            match self.request(Request::Deliveries {
+                filter: DeliveryFilter { destination: destination.map(str::to_owned), state, ..DeliveryFilter::default() },
+                page,
+            }) {
                 Ok(Reply::Deliveries(more)) if more.is_empty() => return rows,
                 Ok(Reply::Deliveries(more)) => rows.extend(more),
                 other => panic!("the deliveries: {other:?}"),

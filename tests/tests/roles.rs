@@ -17,8 +17,8 @@ use std::time::Duration;
 use waybill_ipc::ClientError;
 use waybill_ipc::codec;
 use waybill_ipc::protocol::{
-    AccessStatus, ClientMessage, ConfigChange, ConfigState, ConfigVersion, Frozen, HistoryFilter, HistoryOutcome, HistoryRow,
-    LogFilter, Page, Reply, Request, Role, SecretRow, SecretText, Unsent, Via,
+    AccessStatus, ClientMessage, ConfigChange, ConfigState, ConfigVersion, DeliveryFilter, Frozen, HistoryFilter, HistoryOutcome,
+    HistoryRow, LogFilter, Page, Reply, Request, Role, Search, SearchBy, SecretRow, SecretText, Unsent, Via, Which,
 };
 use waybill_shared::config::Edit;
 use waybill_shared::error::{Code, ErrorReport};
@@ -61,6 +61,11 @@ struct Row {
     history: Option<&'static str>,
 }
 
+/// All reports that failed.
+fn every() -> Which {
+    Which::All { filter: DeliveryFilter::default(), after: None }
+}
+
 /// A sample that needs to know nothing.
 fn plain(request: Request) -> impl Fn(&dyn Fn() -> String) -> Request {
     move |_| request.clone()
@@ -68,7 +73,19 @@ fn plain(request: Request) -> impl Fn(&dyn Fn() -> String) -> Request {
 
 table! {
     Request::Status => Viewer, None, plain(Request::Status);
-    Request::Deliveries { .. } => Viewer, None, plain(Request::Deliveries { destination: None, state: None, page: PAGE });
+    Request::Deliveries { .. } => Viewer, None, plain(Request::Deliveries { filter: DeliveryFilter::default(), page: PAGE });
+    Request::Delivery { .. } => Viewer, None, plain(Request::Delivery { entry: 1 });
+    Request::ReportText { .. } => Viewer, None, plain(Request::ReportText { entry: 1, offset: 0 });
+    Request::Lanes => Viewer, None, plain(Request::Lanes);
+    Request::Losses => Viewer, None, plain(Request::Losses);
+    Request::RetryDeliveries { .. } => Operator, Some("queue.retry"), plain(Request::RetryDeliveries { which: every() });
+    Request::DiscardDeliveries { .. } => Operator, Some("queue.discard"), plain(Request::DiscardDeliveries { which: every(), why: "a test".into() });
+    Request::HoldLane { .. } => Operator, Some("lane.pause"), plain(Request::HoldLane { priority: 9, held: true });
+    Request::HoldDestination { .. } => Operator, Some("destination.resume"), plain(Request::HoldDestination { name: "main".into(), held: false });
+    Request::ResetBreaker { .. } => Operator, Some("destination.reset_breaker"), plain(Request::ResetBreaker { name: "main".into() });
+    Request::LossesSeen => Operator, Some("queue.losses_seen"), plain(Request::LossesSeen);
+    Request::Fsck => Operator, Some("fsck"), plain(Request::Fsck);
+    Request::BackupQueue => Operator, Some("queue.backup"), plain(Request::BackupQueue);
     Request::ConversionErrors { .. } => Viewer, None, plain(Request::ConversionErrors { page: PAGE });
     Request::Subscribe => Viewer, None, plain(Request::Subscribe);
     Request::Unsubscribe => Viewer, None, plain(Request::Unsubscribe);
@@ -223,6 +240,11 @@ fn everything(station: &Station, ipc: &Ipc) -> impl PartialEq + std::fmt::Debug 
 /// something is in the history. `session` opens a connection of that role.
 fn is_as_the_table_says(station: &Station, agent: &mut Agent, role: Role, session: impl Fn() -> Ipc) {
     let watcher = ipc_client(station);
+    // There is one report to look at.
+    if agent.snapshot().destinations[0].issued() == 0 {
+        station.drop_reports("ict", [1]);
+        agent.wait_for("a report is there", |s| s.destinations[0].issued() == 1);
+    }
     let (refused, allowed): (Vec<Row>, Vec<Row>) = rows(&newest_backup(&watcher)).into_iter().partition(|row| row.needs > role);
     let before = everything(station, &watcher);
     for row in &refused {
@@ -285,7 +307,13 @@ fn target_of(request: &Request) -> String {
     match request {
         Request::ConfigChange(_) => "station.location".to_owned(),
         Request::ConfigRestore { id, .. } => id.clone(),
-        Request::SetSecret { name, .. } | Request::ClearSecret { name } | Request::TestDestination { name, .. } => name.clone(),
+        Request::SetSecret { name, .. }
+        | Request::ClearSecret { name }
+        | Request::TestDestination { name, .. }
+        | Request::HoldDestination { name, .. }
+        | Request::ResetBreaker { name } => name.clone(),
+        Request::RetryDeliveries { .. } | Request::DiscardDeliveries { .. } => "all that are failed".to_owned(),
+        Request::HoldLane { .. } => "lane 9".to_owned(),
         _ => String::new(),
     }
 }
@@ -458,6 +486,12 @@ fn hostile_names_and_values_are_errors_and_lead_to_nothing_outside_of_the_agents
             edit(add(&name)),
             edit(set(&name, "1")),
             edit(Edit::Unset { place: name.clone() }),
+            Request::Deliveries {
+                filter: DeliveryFilter { destination: Some(name.clone()), ..DeliveryFilter::default() },
+                page: PAGE,
+            },
+            Request::HoldDestination { name: name.clone(), held: true },
+            Request::ResetBreaker { name: name.clone() },
         ];
         for request in refused {
             let shown = format!("{request:?}");
@@ -480,8 +514,10 @@ fn hostile_names_and_values_are_errors_and_lead_to_nothing_outside_of_the_agents
                 assert!(!format!("{entry:?}").contains("canary-that"), "{shown}: {entry:?}");
             }
         }
+        let search = |by| DeliveryFilter { search: Some(Search { by, text: name.clone() }), ..DeliveryFilter::default() };
         let looks = [
-            Request::Deliveries { destination: Some(name.clone()), state: None, page: PAGE },
+            Request::Deliveries { filter: search(SearchBy::Serial), page: PAGE },
+            Request::Deliveries { filter: search(SearchBy::Report), page: PAGE },
             Request::Logs { filter: LogFilter { text: Some(name.clone()), ..LogFilter::default() }, limit: 1000 },
             Request::Logs { filter: LogFilter { correlation_id: Some(name.clone()), ..LogFilter::default() }, limit: 1000 },
         ];

@@ -11,7 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use waybill_ipc::protocol::{
-    ConfigChange, ConfigVersion, HistoryFilter, LogFilter, Page, Reply, Request, SecretRow, SecretText, Unsent,
+    ConfigChange, ConfigVersion, DeliveryFilter, HistoryFilter, LogFilter, Page, Reply, Request, SecretRow, SecretText, Unsent,
 };
 use waybill_shared::config::Edit;
 use waybill_tests::agent::CliOutput;
@@ -180,7 +180,7 @@ fn look_at_everything(ipc: &Ipc, seen: &mut Seen) {
     let page = Page { after: None, limit: 1000 };
     for request in [
         Request::Status,
-        Request::Deliveries { destination: None, state: None, page },
+        Request::Deliveries { filter: DeliveryFilter::default(), page },
         Request::ConversionErrors { page },
         Request::Health { fresh: true },
         Request::History { filter: HistoryFilter::default(), page },

@@ -1,7 +1,8 @@
 //! Which role each request needs, and what the history says of one.
 
-use waybill_ipc::protocol::{Request, Role};
+use waybill_ipc::protocol::{Request, Role, Which};
 use waybill_shared::error::{Code, ErrorReport};
+use waybill_shared::text::shortened;
 
 use crate::history::NewEntry;
 
@@ -11,6 +12,10 @@ pub fn needed(request: &Request) -> Role {
     match request {
         Request::Status
         | Request::Deliveries { .. }
+        | Request::Delivery { .. }
+        | Request::ReportText { .. }
+        | Request::Lanes
+        | Request::Losses
         | Request::ConversionErrors { .. }
         | Request::Subscribe
         | Request::Unsubscribe
@@ -26,7 +31,15 @@ pub fn needed(request: &Request) -> Role {
         // Whoever knows the PIN may give it, and everybody may give a role back.
         | Request::Elevate { .. }
         | Request::DropRole => Role::Viewer,
-        Request::Diagnose => Role::Operator,
+        Request::Diagnose
+        | Request::RetryDeliveries { .. }
+        | Request::DiscardDeliveries { .. }
+        | Request::HoldLane { .. }
+        | Request::HoldDestination { .. }
+        | Request::ResetBreaker { .. }
+        | Request::LossesSeen
+        | Request::Fsck
+        | Request::BackupQueue => Role::Operator,
         // Asking a destination as it is configured changes nothing; with other values it sends the token elsewhere.
         Request::TestDestination { edits, token, .. } => {
             if edits.is_empty() && token.is_none() { Role::Operator } else { Role::Engineer }
@@ -49,6 +62,17 @@ pub fn described(request: &Request) -> (&'static str, String) {
     match request {
         Request::Status => ("status", String::new()),
         Request::Deliveries { .. } => ("queue.list", String::new()),
+        Request::Delivery { entry } | Request::ReportText { entry, .. } => ("queue.show", format!("report {entry}")),
+        Request::Lanes => ("queue.lanes", String::new()),
+        Request::Losses => ("queue.losses", String::new()),
+        Request::RetryDeliveries { which: chosen } => ("queue.retry", which(chosen)),
+        Request::DiscardDeliveries { which: chosen, .. } => ("queue.discard", which(chosen)),
+        Request::HoldLane { priority, held } => (if *held { "lane.pause" } else { "lane.resume" }, format!("lane {priority}")),
+        Request::HoldDestination { name, held } => (if *held { "destination.pause" } else { "destination.resume" }, name.clone()),
+        Request::ResetBreaker { name } => ("destination.reset_breaker", name.clone()),
+        Request::LossesSeen => ("queue.losses_seen", String::new()),
+        Request::Fsck => ("fsck", String::new()),
+        Request::BackupQueue => ("queue.backup", String::new()),
         Request::ConversionErrors { .. } => ("errors.list", String::new()),
         Request::Subscribe | Request::Unsubscribe => ("events", String::new()),
         Request::Health { .. } => ("health", String::new()),
@@ -59,7 +83,7 @@ pub fn described(request: &Request) -> (&'static str, String) {
         }
         Request::ConfigChange(change) => {
             let places: Vec<&str> = change.edits.iter().map(waybill_shared::config::Edit::place).collect();
-            ("config.set", waybill_shared::text::shortened(&places.join(", "), 500))
+            ("config.set", shortened(&places.join(", "), 500))
         }
         Request::ConfigRestore { id, .. } => ("config.restore", id.clone()),
         Request::Secrets => ("secret.status", String::new()),
@@ -72,6 +96,24 @@ pub fn described(request: &Request) -> (&'static str, String) {
         Request::SetPin { .. } => ("access.set_pin", String::new()),
         Request::ClearPin { .. } => ("access.clear_pin", String::new()),
         Request::Diagnose => ("diagnose", String::new()),
+    }
+}
+
+/// On which reports somebody acts, in the words of the history.
+#[must_use]
+pub fn which(which: &Which) -> String {
+    match which {
+        Which::Report { entry, destination: None } => format!("report {entry}"),
+        Which::Report { entry, destination: Some(destination) } => format!("report {entry} to {destination}"),
+        Which::All { filter, .. } => {
+            let state = filter.state.map_or_else(|| "failed".to_owned(), |state| format!("{state:?}").to_lowercase());
+            let to = filter.destination.as_ref().map_or_else(String::new, |name| format!(" to {name}"));
+            let lane = filter.priority.map_or_else(String::new, |lane| format!(" in lane {lane}"));
+            let search = filter.search.as_ref().map_or_else(String::new, |search| {
+                format!(" with {} {}…", format!("{:?}", search.by).to_lowercase(), shortened(&search.text, 100))
+            });
+            format!("all that are {state}{to}{lane}{search}")
+        }
     }
 }
 

@@ -10,12 +10,13 @@ use waybill_shared::config::{Config, Destination, DestinationKind, Health, Sourc
 use waybill_shared::error::{Code, ErrorReport};
 
 use super::Live;
-use super::works::Tests;
+use super::works::{Orders, Tests};
 use crate::health::checks::{blocking::Threads, destination, disk, setup, source, store, tasks};
 use crate::health::{Check, Clock, Registry};
 use crate::queue::{Command, Reader, Writer};
 use crate::serve::hub::Hub;
 use crate::upload::destination::Depth;
+use crate::upload::dispatcher::Order;
 
 /// A task may be silent for so long while it has something to do.
 const STALL: Duration = Duration::from_secs(60);
@@ -32,6 +33,7 @@ pub(super) struct Checks {
     reader: Reader,
     writer: Writer,
     tests: Tests,
+    orders: Orders,
     tasks: TaskList,
     threads: Threads,
     clock: Clock,
@@ -52,6 +54,7 @@ struct Parts {
     sources: Vec<Source>,
     destinations: Vec<Destination>,
     health: Health,
+    max_failed: u64,
     removed: Vec<String>,
 }
 
@@ -67,12 +70,13 @@ pub(super) struct Looked<'a> {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
     pub(super) tests: Tests,
+    pub(super) orders: Orders,
     pub(super) tasks: TaskList,
 }
 
 impl Checks {
     pub(super) fn new(registry: Arc<Registry>, looked: Looked<'_>) -> Self {
-        let Looked { base, data, live, hub, reader, writer, tests, tasks } = looked;
+        let Looked { base, data, live, hub, reader, writer, tests, orders, tasks } = looked;
         Self {
             registry,
             base: base.to_owned(),
@@ -82,6 +86,7 @@ impl Checks {
             reader,
             writer,
             tests,
+            orders,
             tasks,
             threads: Threads::default(),
             clock: Clock::system(),
@@ -99,6 +104,7 @@ impl Checks {
             sources: config.source.clone(),
             destinations: config.destination.clone(),
             health: config.health.clone(),
+            max_failed: config.queue.max_failed,
             removed: self.removed(),
         };
         if known.made_from.as_ref() == Some(&parts) {
@@ -171,11 +177,12 @@ impl Checks {
     }
 
     fn store(&self) -> Check {
-        let writer = self.writer.clone();
-        store::check(move || {
+        let (writer, hub) = (self.writer.clone(), self.hub.clone());
+        let probe = move || {
             let writer = writer.clone();
             async move { writer.ask(|ack| Command::Probe { ack }).await }
-        })
+        };
+        store::check(probe, move || hub.with_snapshot(|snapshot| snapshot.queue.losses))
     }
 
     fn disk(&self, config: &Config) -> std::io::Result<Check> {
@@ -188,22 +195,28 @@ impl Checks {
         let limits = destination::Limits {
             degraded: Duration::from_secs(config.health.oldest_pending_minutes * 60),
             unhealthy: OLDEST_UNHEALTHY.max(Duration::from_secs(config.health.oldest_pending_minutes * 60)),
+            failed: config.queue.max_failed,
         };
         let (hub, reader, tests) = (self.hub.clone(), self.reader.clone(), Arc::clone(&self.tests));
+        let orders = Arc::clone(&self.orders);
         let oldest = move |name: &str| {
             let (reader, name) = (reader.clone(), name.to_owned());
             async move { reader.oldest_pending(&name).await }
         };
         let probe = move |name: &str| {
             let asked = tests.load().get(name).cloned();
+            let orders = orders.load().get(&name.to_ascii_lowercase()).cloned();
             async move {
-                match asked {
-                    None => Err(ErrorReport::new(Code::NotFound, "it is not there any more")),
-                    Some(destination) => match destination.test(Depth::Brief).await? {
-                        DestinationTest { ok: true, message, .. } => Ok(message),
-                        DestinationTest { message, .. } => Err(ErrorReport::new(code, message)),
-                    },
+                let Some(destination) = asked else { return Err(ErrorReport::new(Code::NotFound, "it is not there any more")) };
+                let heard = match destination.test(Depth::Brief).await? {
+                    DestinationTest { ok: true, message, .. } => Ok(message),
+                    DestinationTest { message, .. } => Err(ErrorReport::new(code, message)),
+                };
+                if let Some(orders) = orders {
+                    // One that has too much to do hears of it at the next beat.
+                    let _busy = orders.try_send(Order::Heard(heard.clone().map(drop)));
                 }
+                heard
             }
         };
         destination::check(name, limits, self.clock.clone(), move || hub.snapshot(), oldest, probe)

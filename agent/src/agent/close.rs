@@ -1,5 +1,6 @@
 //! Closing everything in order; see [`crate::shutdown`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use waybill_ipc::protocol::{AgentState, Event};
@@ -7,6 +8,7 @@ use waybill_shared::config::Shutdown;
 
 use super::Agent;
 use super::works::Works;
+use crate::log::LogGuard;
 use crate::queue::{Command, QueueError};
 use crate::shutdown::{self, StopAsked, Stopped};
 
@@ -18,9 +20,22 @@ const CLOSE_IPC: Duration = Duration::from_secs(2);
 const CLOSE_HISTORY: Duration = Duration::from_secs(5);
 
 impl Agent {
-    pub(super) async fn close(mut self, asked: StopAsked) -> Stopped {
-        self.hub.publish(Event::Agent { state: AgentState::Stopping });
+    pub(super) async fn close(self, asked: StopAsked) -> Stopped {
         let limits = self.live.load().effective.config.shutdown.clone();
+        self.end(asked, limits).await
+    }
+
+    /// Closes everything but the log, so that the agent can be opened anew in this process. What is under way is done again then.
+    pub(super) async fn renew(self, asked: StopAsked) -> Arc<LogGuard> {
+        let log = Arc::clone(&self.log);
+        let limits = Shutdown { drain_secs: 2, cancel_secs: 5 };
+        let ended = self.end(asked, limits).await;
+        tracing::warn!(event = "agent_begins_anew", stragglers = ?ended.stragglers, "to save what can be read of the queue");
+        log
+    }
+
+    async fn end(mut self, asked: StopAsked, limits: Shutdown) -> Stopped {
+        self.hub.publish(Event::Agent { state: AgentState::Stopping });
         self.chores.shutdown().await;
         // A change of the configuration that has begun is brought to its end: it has deadlines of its own.
         let stragglers = match self.keeper.end().await {

@@ -14,7 +14,8 @@ pub(crate) mod tests;
 mod works;
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -40,7 +41,7 @@ use crate::health;
 use crate::health::checks::tasks::TaskStatus;
 use crate::history::History;
 use crate::log::LogGuard;
-use crate::queue::{self, OnCommit, Opened, Places};
+use crate::queue::{self, Damage, OnCommit, Opened, Places};
 use crate::secrets;
 use crate::serve;
 use crate::serve::hub::Hub;
@@ -48,7 +49,8 @@ use crate::serve::ipc::Service;
 use crate::shutdown::{StopAsked, StopRequests, Stopped};
 use checks::{Checks, Looked, TaskList};
 use keeper::{Follow, Keeper, Tools};
-use works::{Plan, Wakes, Works};
+pub use works::Orders;
+use works::{Plan, Works};
 
 /// The configuration in use, for everybody to read.
 pub type Live = Arc<ArcSwap<Active>>;
@@ -93,6 +95,9 @@ impl From<Loaded> for Active {
     }
 }
 
+/// File whose time says when the whole queue was looked at last.
+const CHECKED: &str = "queue.checked";
+
 /// A running agent.
 pub struct Agent {
     live: Live,
@@ -103,7 +108,8 @@ pub struct Agent {
     servers: JoinSet<()>,
     chores: JoinSet<()>,
     close_ipc: CancellationToken,
-    _log: Arc<LogGuard>,
+    damage: Arc<Damage>,
+    log: Arc<LogGuard>,
     // Last: the next agent may come in only when everything else is closed.
     _lock: Lock,
 }
@@ -113,23 +119,52 @@ pub struct Agent {
 /// # Errors
 /// It could not start; nothing was taken.
 pub async fn run(instance: Instance, stop: StopRequests, asked: StopAsked, ready: impl FnOnce()) -> Result<Stopped, ErrorReport> {
-    let agent = Agent::open(&instance, stop)?;
-    agent.hub.publish(Event::Agent { state: AgentState::Running });
-    ready();
-    let mut waiting = asked.clone();
-    waiting.times(1).await;
-    Ok(agent.close(asked).await)
+    let (mut log, mut ready, mut renewed) = (None, Some(ready), 0);
+    loop {
+        let agent = Agent::open(&instance, stop.clone(), log.take())?;
+        agent.hub.publish(Event::Agent { state: AgentState::Running });
+        if let Some(ready) = ready.take() {
+            ready();
+        }
+        let mut waiting = asked.clone();
+        let opened = Instant::now();
+        tokio::select! {
+            () = waiting.times(1) => return Ok(agent.close(asked).await),
+            reason = agent.damage.noticed() => {
+                // Opening it anew saves what can be read. What is damaged again at once is not helped by that.
+                let again_in = RENEW_AFTER[renewed.min(RENEW_AFTER.len() - 1)].saturating_sub(opened.elapsed());
+                renewed += 1;
+                if !again_in.is_zero() {
+                    let when = again_in.as_secs();
+                    tracing::error!(event = "queue_damaged_again", reason, again_in_secs = when, "the agent goes on as it is for a while");
+                }
+                tokio::select! {
+                    () = waiting.times(1) => return Ok(agent.close(asked).await),
+                    () = tokio::time::sleep(again_in) => log = Some(agent.renew(asked.clone()).await),
+                }
+            }
+        }
+    }
 }
 
+/// How long an agent must have run before damage of its queue makes it begin anew: at first, the second time, and ever after.
+const RENEW_AFTER: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(3600)];
+
 impl Agent {
-    fn open(instance: &Instance, stop: StopRequests) -> Result<Self, ErrorReport> {
+    fn open(instance: &Instance, stop: StopRequests, log: Option<Arc<LogGuard>>) -> Result<Self, ErrorReport> {
         // A configuration that cannot be used leaves everything as it was.
         look_at_config(instance)?;
         let lock = take_instance(instance)?;
         let registry = Registry::built_in();
         let active = Active::from(config::load(instance, &|config| registry.faults(config))?);
         let config = active.effective.config.clone();
-        let log = crate::log::start(&instance.logs(), &config.log).map_err(|error| folder_error(&instance.logs(), &error))?;
+        // One log for as long as the process runs.
+        let log = match log {
+            Some(log) => log,
+            None => Arc::new(
+                crate::log::start(&instance.logs(), &config.log).map_err(|error| folder_error(&instance.logs(), &error))?,
+            ),
+        };
         tracing::info!(event = "agent_starting", version = env!("CARGO_PKG_VERSION"), instance = instance.name, data = %instance.data.display(), config = %instance.config.display(), "starting");
         tell_of_config(&active);
         // Only fails if a provider is there already, which is as good.
@@ -138,13 +173,13 @@ impl Agent {
         let secrets = secrets::Store::open(instance, secrets::Place::of(instance, false))?;
 
         let late_hub: Arc<OnceLock<Hub>> = Arc::default();
-        let wakes = Wakes::default();
-        let queue = open_queue(instance, &config, on_commit(Arc::clone(&late_hub), Arc::clone(&wakes)))?;
+        let queue = open_queue(instance, &config, on_commit(Arc::clone(&late_hub)))?;
         let base = atomic::folder_of(&instance.config);
         let hub = late_hub.get_or_init(|| Hub::new(snapshot::initial(instance, &active, &base, &queue))).clone();
         let (reader, writer) = (queue.reader.clone(), queue.writer.clone());
+        let (damage, clean) = (Arc::clone(&queue.damage), queue.found.clean);
         let mut works =
-            Works::new(instance, base.clone(), secrets.clone(), queue, wakes, publisher(&hub), config.convert.worker_count())?;
+            Works::new(instance, base.clone(), secrets.clone(), queue, publisher(&hub), config.convert.worker_count())?;
         works.start(&active.plan(0))?;
         hub.with_snapshot(|snapshot| {
             for gone in snapshot.destinations.iter().filter(|d| d.state == Connection::Removed) {
@@ -175,11 +210,11 @@ impl Agent {
                 reader: reader.clone(),
                 writer: writer.clone(),
                 tests: Arc::clone(&works.tests),
+                orders: Arc::clone(&works.orders),
                 tasks: tasks(Arc::clone(&alive), Arc::clone(&own_tasks)),
             },
         );
         checks.follow(&config)?;
-        let log = Arc::new(log);
         let follow: Follow = {
             let (gate, log) = (Arc::clone(&gate), Arc::clone(&log));
             Box::new(move |config| {
@@ -206,6 +241,7 @@ impl Agent {
             heartbeat: health.heartbeat(),
             alive,
         };
+        let orders = Arc::clone(&works.orders);
         let (keeper, changes) = Keeper::start(works, tools);
 
         let endpoint = Endpoint::of(instance);
@@ -215,7 +251,9 @@ impl Agent {
         let service = Arc::new(Service::new(serve::ipc::Parts {
             instance: instance.clone(),
             hub: hub.clone(),
-            reader,
+            reader: reader.clone(),
+            writer: writer.clone(),
+            orders,
             live: Arc::clone(&live),
             changes,
             gate,
@@ -229,12 +267,23 @@ impl Agent {
         let doors = servers.spawn(waybill_ipc::server::serve(listener, service, limits_now, close_ipc.clone()));
 
         let mut chores: JoinSet<()> = JoinSet::new();
-        let purge_queue = chores.spawn(chores::purge_queue(writer, Arc::clone(&live)));
-        let purge_folders = chores.spawn(chores::purge_folders(Arc::clone(&live), base, Desk::open("retention")?));
+        let retention = Desk::open("retention")?;
+        let purge_queue = chores.spawn(chores::purge_queue(writer.clone(), Arc::clone(&live)));
+        let check_queue = chores.spawn(chores::check_queue(
+            Places::of(instance),
+            instance.data.join(CHECKED),
+            Arc::clone(&damage),
+            clean,
+            Desk::open("queue-check")?,
+        ));
+        let forget_files = chores.spawn(chores::forget_files(reader, writer, retention.clone()));
+        let purge_folders = chores.spawn(chores::purge_folders(Arc::clone(&live), base, retention));
         let _set_once = own_tasks.set(vec![
             ("configuration", keeper.task()),
             ("connections", doors),
             ("retention of the queue", purge_queue),
+            ("check of the queue", check_queue),
+            ("retention of fingerprints", forget_files),
             ("retention of folders", purge_folders),
         ]);
         tracing::info!(
@@ -244,7 +293,7 @@ impl Agent {
             destinations = config.destination.len(),
             "at work"
         );
-        Ok(Self { live, hub, keeper, history, health, servers, chores, close_ipc, _log: log, _lock: lock })
+        Ok(Self { live, hub, keeper, history, health, damage, servers, chores, close_ipc, log, _lock: lock })
     }
 }
 
@@ -305,19 +354,14 @@ fn take_instance(instance: &Instance) -> Result<Lock, ErrorReport> {
 }
 
 fn open_queue(instance: &Instance, config: &Config, on_commit: OnCommit) -> Result<Opened, ErrorReport> {
-    let places = Places { database: instance.queue_database(), spool: instance.spool(), evicted: instance.evicted() };
-    queue::open(&places, config, on_commit).map_err(|error| error.report())
+    queue::open(&Places::of(instance), config, on_commit).map_err(|error| error.report())
 }
 
-/// What became durable is published, and whoever has something to send is woken.
-fn on_commit(hub: Arc<OnceLock<Hub>>, wakes: Wakes) -> OnCommit {
+/// What became durable is published.
+fn on_commit(hub: Arc<OnceLock<Hub>>) -> OnCommit {
     Box::new(move |events| {
-        let queued = events.iter().any(|event| matches!(event, Event::FileQueued { .. } | Event::LetGo { .. }));
         if let Some(hub) = hub.get() {
             hub.publish_all(events);
-        }
-        if queued {
-            wakes.read().unwrap_or_else(PoisonError::into_inner).values().for_each(|wake| wake.notify_one());
         }
     })
 }

@@ -13,7 +13,7 @@ use waybill_shared::paths::Instance;
 use waybill_shared::text;
 
 use super::Active;
-use crate::queue::{Counts, Opened};
+use crate::queue::{Counts, Full, Opened};
 
 /// What a configuration means for those who look on.
 pub(super) fn configured(active: &Active, base: &Path) -> Configured {
@@ -96,7 +96,14 @@ pub(super) fn initial(instance: &Instance, active: &Active, base: &Path, queue: 
         let list = if counts.pending + counts.failed > 0 { &mut shown } else { &mut former.destinations };
         list.push(gone);
     }
-    let mut totals = QueueStatus { max_entries, full: queue.gate.is_closed(), ..QueueStatus::default() };
+    let mut totals = QueueStatus {
+        max_entries,
+        full: queue.gate.is_closed(),
+        full_by: queue.found.full.map(Full::by),
+        held_lanes: queue.found.held_lanes.clone(),
+        losses: queue.found.losses,
+        ..QueueStatus::default()
+    };
     totals.count(&shown);
     Snapshot {
         agent: AgentInfo {
@@ -125,6 +132,7 @@ fn with(status: DestinationStatus, counts: Counts) -> DestinationStatus {
         failed: counts.failed,
         discarded: counts.discarded,
         evicted: counts.evicted,
+        most: counts.most,
         ..status
     }
 }

@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::protocol::{Configured, Event};
@@ -23,7 +23,7 @@ use super::sources;
 use crate::convert::pool::Pool;
 use crate::convert::registry::Registry;
 use crate::intake::{Claims, Neighbour, Source, Told};
-use crate::queue::{Command, LettingGo, NewRoutes, Opened, Routes};
+use crate::queue::{Command, Door, LettingGo, NewRoutes, Opened, Routes};
 use crate::upload::{destination, dispatcher};
 use crate::{secrets, shutdown};
 
@@ -69,6 +69,8 @@ struct Dispatcher {
     plan: DestinationPlan,
     destination: Arc<dyn destination::Destination>,
     task: JoinSet<()>,
+    door: Arc<Door>,
+    orders: mpsc::Sender<dispatcher::Order>,
     drain: CancellationToken,
     cancel: CancellationToken,
 }
@@ -84,8 +86,8 @@ impl Dispatcher {
 /// The destinations that run, for those who ask them whether they would take reports.
 pub(super) type Tests = Arc<ArcSwap<HashMap<String, Arc<dyn destination::Destination>>>>;
 
-/// Who is woken when something was queued, by destination.
-pub(super) type Wakes = Arc<RwLock<HashMap<String, Arc<Notify>>>>;
+/// Where the wishes of people for the destinations that run go, by their names in small letters.
+pub type Orders = Arc<ArcSwap<HashMap<String, mpsc::Sender<dispatcher::Order>>>>;
 
 /// What runs.
 pub(super) struct Works {
@@ -95,7 +97,7 @@ pub(super) struct Works {
     pub(super) publish: Arc<dyn Fn(Event) + Send + Sync>,
     pub(super) registry: Registry,
     pub(super) tests: Tests,
-    wakes: Wakes,
+    pub(super) orders: Orders,
     claims: Arc<Claims>,
     neighbours: Arc<ArcSwap<Vec<Neighbour>>>,
     pool: Option<Pool>,
@@ -110,7 +112,6 @@ impl Works {
         base: PathBuf,
         secrets: secrets::Store,
         queue: Opened,
-        wakes: Wakes,
         publish: Arc<dyn Fn(Event) + Send + Sync>,
         workers: u32,
     ) -> Result<Self, ErrorReport> {
@@ -123,7 +124,7 @@ impl Works {
             publish,
             registry: Registry::built_in(),
             tests: Tests::default(),
-            wakes,
+            orders: Orders::default(),
             claims: Arc::default(),
             neighbours: Arc::default(),
             pool: Some(pool),
@@ -134,7 +135,8 @@ impl Works {
 
     /// Starts everything of a plan; the queue was opened with its routes.
     pub(super) fn start(&mut self, plan: &Plan) -> Result<(), ErrorReport> {
-        self.start_dispatchers(plan)?;
+        let built = self.build_destinations(plan)?;
+        self.start_built(built, true);
         self.start_sources(plan)
     }
 
@@ -158,7 +160,7 @@ impl Works {
                 return Err(ErrorReport::new(Code::QueueWriteFailed, message));
             }
         }
-        self.start_built(built);
+        self.start_built(built, false);
         self.start_sources(plan)
     }
 
@@ -215,19 +217,13 @@ impl Works {
         destination::Common { upload, proxy, tls, base: &self.base, secrets }
     }
 
-    fn start_dispatchers(&mut self, plan: &Plan) -> Result<(), ErrorReport> {
-        let built = self.build_destinations(plan)?;
-        self.start_built(built);
-        Ok(())
-    }
-
-    fn start_built(&mut self, built: Vec<BuiltDestination>) {
+    fn start_built(&mut self, built: Vec<BuiltDestination>, goes_on: bool) {
         for (plan, destination) in built {
             let Some(destination) = destination else { continue };
             let (drain, cancel) = (CancellationToken::new(), CancellationToken::new());
-            let wake: Arc<Notify> = Arc::default();
             let name = plan.destination.name.clone();
-            self.wakes.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name.clone(), Arc::clone(&wake));
+            let door = self.queue.doors.hang(&name);
+            let (orders, ordered) = mpsc::channel(dispatcher::ORDERS);
             let mut task = JoinSet::new();
             task.spawn(dispatcher::run(dispatcher::Setup {
                 destination: Arc::clone(&destination),
@@ -235,13 +231,17 @@ impl Works {
                 reader: self.queue.reader.clone(),
                 writer: self.queue.writer.clone(),
                 upload: plan.upload.clone(),
-                wake,
+                door: Arc::clone(&door),
+                goes_on,
+                orders: ordered,
                 publish: Arc::clone(&self.publish),
                 drain: drain.clone(),
                 cancel: cancel.clone(),
             }));
-            self.dispatchers.push(Dispatcher { plan, destination, task, drain, cancel });
+            self.dispatchers.push(Dispatcher { plan, destination, task, door, orders, drain, cancel });
         }
+        let orders = |running: &Dispatcher| (running.plan.destination.name.to_ascii_lowercase(), running.orders.clone());
+        self.orders.store(Arc::new(self.dispatchers.iter().map(orders).collect()));
         let by_name = |running: &Dispatcher| (running.plan.destination.name.clone(), Arc::clone(&running.destination));
         self.tests.store(Arc::new(self.dispatchers.iter().map(by_name).collect()));
     }
@@ -303,9 +303,8 @@ impl Works {
                 ending.iter_mut().for_each(|running| running.task.abort_all());
             }
         }
-        let mut wakes = self.wakes.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         for running in &ending {
-            wakes.remove(&running.plan.destination.name);
+            self.queue.doors.remove(&running.plan.destination.name, &running.door);
         }
     }
 
@@ -417,6 +416,8 @@ mod tests {
             plan: destination_plans(&plan).next().unwrap(),
             destination: Arc::new(Nowhere),
             task,
+            door: Arc::default(),
+            orders: mpsc::channel(1).0,
             drain: CancellationToken::new(),
             cancel: CancellationToken::new(),
         };

@@ -8,13 +8,14 @@ mod demo;
 mod diagnose;
 mod door;
 mod explain;
+mod fsck;
 mod health;
 mod history;
 mod init;
-mod list;
 mod logs;
 mod output;
 mod pin;
+mod queue;
 mod run;
 mod secret;
 mod status;
@@ -84,9 +85,11 @@ enum Command {
     Init(Box<init::InitArgs>),
     /// Show what came, what waits, what went, what failed
     Status(status::StatusArgs),
-    /// Look into the queue
+    /// Look into the queue, and act on what lies in it
     #[command(subcommand)]
-    Queue(QueueCommand),
+    Queue(queue::QueueCommand),
+    /// Compare the queue with itself: counts, checksums, files; nothing is changed
+    Fsck(fsck::FsckArgs),
     /// Convert a file without sending anything: shows the report, or exactly what is wrong
     Convert(convert::ConvertArgs),
     /// Show, check and change the configuration
@@ -116,12 +119,6 @@ enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-enum QueueCommand {
-    /// List deliveries, the oldest first
-    List(list::ListArgs),
-}
-
-#[derive(Debug, Subcommand)]
 enum HistoryCommand {
     /// List entries, the newest first
     List(history::ListArgs),
@@ -146,7 +143,8 @@ pub fn main() -> ExitCode {
         Ok(instance) => match cli.command {
             Command::Run => run::main(instance),
             Command::Status(args) => with_runtime(status::main(&instance, args)),
-            Command::Queue(QueueCommand::List(args)) => with_runtime(list::main(&instance, args)),
+            Command::Queue(command) => with_runtime(queue::main(&instance, &pin, command)),
+            Command::Fsck(args) => with_runtime(fsck::main(&instance, &pin, args)),
             Command::Convert(args) => convert::main(&instance, &args),
             Command::Init(args) => with_runtime(init::main(&instance, &pin, *args)),
             Command::Config(command) => with_runtime(config::main(&instance, &pin, command)),

@@ -149,5 +149,6 @@ fn connection(state: Connection) -> &'static str {
         Connection::Paused => "PAUSED",
         Connection::Removed => "removed",
         Connection::Disabled => "off",
+        Connection::Held => "held",
     }
 }

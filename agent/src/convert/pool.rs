@@ -369,6 +369,7 @@ impl Handover<'_> {
             entries: std::mem::take(&mut self.entries),
             staged: self.staged,
             whole,
+            again: false,
         }
     }
 

@@ -99,7 +99,7 @@ pub fn entry(id: ReportId, report: &Report, spool: &Path) -> std::io::Result<New
         serial: text(&report.sn),
         part: text(&report.pn),
         result: report.result.map_or("", Status::letter).to_owned(),
-        payload: Payload::new(&wsjf::write(report), spool)?,
+        payload: Payload::new(wsjf::write(report), spool)?,
     })
 }
 

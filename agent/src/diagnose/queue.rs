@@ -1,6 +1,6 @@
 //! What is in the queue, read beside the agent or without it. Nothing is changed.
 //!
-//! It reads schema 1 of `queue.db`, which is frozen, by a connection that can only read; of another version it says so.
+//! It reads schema 2 of `queue.db`, which is frozen, by a connection that can only read; of another version it says so.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use waybill_shared::paths::Instance;
 use crate::queue::OLDEST_PENDING;
 
 /// The schema that is known here.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Longest wait for a writer.
 const BUSY: Duration = Duration::from_secs(1);
 /// Longest time for all questions.

@@ -43,6 +43,7 @@ pub(in crate::health) fn destination_status(name: &str) -> DestinationStatus {
         discarded: 0,
         evicted: 0,
         last_sent_ms: None,
+        most: 0,
     }
 }
 

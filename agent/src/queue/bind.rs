@@ -4,21 +4,30 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 use waybill_ipc::protocol::{Configured, Event};
-use waybill_shared::config::{Config, WhenFull};
+use waybill_shared::config::Config;
 
-use super::apply::{Transaction, failed};
 use super::codes::{DISCARDED, FAILED, PENDING, STAGED};
-use super::{QueueError, rank, schema};
+use super::transaction::{Sum, Transaction, failed};
+use super::{Limits, QueueError, rank, schema};
 
 /// What the queue needs to know of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routes {
-    /// All destinations, in the order of the configuration, and whether reports go there.
-    pub destinations: Vec<(String, bool)>,
-    /// Most reports that may wait for one of them.
-    pub max_entries: u64,
-    /// What happens when as many wait.
-    pub when_full: WhenFull,
+    /// All destinations, in the order of the configuration.
+    pub destinations: Vec<Route>,
+    /// What bounds the reports that wait for one of them.
+    pub limits: Limits,
+}
+
+/// The way to one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its name.
+    pub name: String,
+    /// Whether reports go there.
+    pub enabled: bool,
+    /// Whether they must arrive.
+    pub required: bool,
 }
 
 impl Routes {
@@ -26,9 +35,12 @@ impl Routes {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         Self {
-            destinations: config.destination.iter().map(|d| (d.name.clone(), d.enabled)).collect(),
-            max_entries: config.queue.max_entries,
-            when_full: config.queue.when_full,
+            destinations: config
+                .destination
+                .iter()
+                .map(|d| Route { name: d.name.clone(), enabled: d.enabled, required: d.required })
+                .collect(),
+            limits: Limits::of(&config.queue),
         }
     }
 }
@@ -89,32 +101,32 @@ pub fn unsent(database: &Path) -> Result<Vec<(String, u64)>, QueueError> {
     read().map_err(|error| QueueError::Unavailable { path: waybill_shared::text::path(database), reason: error.to_string() })
 }
 
-/// Reports that were queued while there was no destination.
-type Unbound = Vec<(i64, [u8; 16], u8, i64)>;
+/// A report that is to be bound: its entry, lane, when it was queued, bytes.
+type Unbound = (i64, u8, i64, i64);
 
 /// Binds reports that were queued while there was no destination to those there are now.
 pub(super) fn bind_unbound(
     connection: &Connection,
     active: &[i64],
-    mut count: impl FnMut(i64, u8) -> rusqlite::Result<()>,
+    mut count: impl FnMut(i64, u8, Sum) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
     if active.is_empty() {
         return Ok(());
     }
-    let unbound: Unbound = connection
+    let unbound: Vec<Unbound> = connection
         .prepare(
-            "SELECT e.entry, e.report_id, e.priority, e.queued_at FROM entry e JOIN file f ON f.file = e.file
+            "SELECT e.entry, e.priority, e.queued_at, e.stored FROM entry e JOIN file f ON f.file = e.file
              WHERE f.state > 0 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = e.entry)",
         )?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<Result<_, _>>()?;
-    for (entry, report_id, priority, queued_at) in unbound {
+    for (entry, priority, queued_at, stored) in unbound {
         for &destination in active {
             connection.execute(
-                "INSERT INTO delivery (entry, destination, state, report_id, priority, rank) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![entry, destination, PENDING, report_id, priority, rank::rank(queued_at, priority)],
+                "INSERT INTO delivery (entry, destination, state, priority, rank) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![entry, destination, PENDING, priority, rank::rank(queued_at, priority)],
             )?;
-            count(destination, priority)?;
+            count(destination, priority, Sum::one(stored))?;
         }
     }
     Ok(())
@@ -132,12 +144,15 @@ impl Transaction<'_> {
     }
 
     fn reroute(&mut self, new: &NewRoutes) -> Result<(), QueueError> {
-        let (mut active, mut configured) = (Vec::new(), Vec::new());
-        for (name, enabled) in &new.routes.destinations {
-            let key = self.new_key_of(name)?;
+        let (mut active, mut configured, mut optional) = (Vec::new(), Vec::new(), Vec::new());
+        for route in &new.routes.destinations {
+            let key = self.new_key_of(&route.name)?;
             configured.push(key);
-            if *enabled {
+            if route.enabled {
                 active.push(key);
+            }
+            if !route.required {
+                optional.push(key);
             }
         }
         let was_empty = self.state.active.is_empty();
@@ -149,8 +164,8 @@ impl Transaction<'_> {
         removed.sort_unstable();
         removed.dedup();
         self.state.active.clone_from(&active);
-        self.state.configured = configured;
-        (self.state.max_entries, self.state.when_full) = (new.routes.max_entries, new.routes.when_full);
+        (self.state.configured, self.state.optional) = (configured, optional);
+        self.state.limits = new.routes.limits.clone();
         for key in closed {
             self.drop_staged_of(key).map_err(failed)?;
         }
@@ -159,11 +174,12 @@ impl Transaction<'_> {
         }
         if was_empty {
             let deltas = &mut self.deltas;
-            bind_unbound(self.connection, &active, |destination, priority| {
-                *deltas.entry((destination, PENDING, priority)).or_default() += 1;
+            bind_unbound(self.connection, &active, |destination, priority, sum| {
+                *deltas.entry((destination, PENDING, priority)).or_default() += sum;
                 Ok(())
             })
             .map_err(failed)?;
+            self.missed.extend(&active);
         }
         Ok(())
     }
@@ -182,20 +198,32 @@ impl Transaction<'_> {
 
     /// Reports of files that are not whole yet do not go where nothing goes any more.
     fn drop_staged_of(&mut self, destination: i64) -> rusqlite::Result<()> {
-        let dropped: Vec<u8> = self
-            .connection
-            .prepare("DELETE FROM delivery WHERE destination = ?1 AND state = ?2 RETURNING priority")?
-            .query_map(params![destination, STAGED], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        for priority in dropped {
-            *self.deltas.entry((destination, STAGED, priority)).or_default() -= 1;
+        for (priority, _, sum) in self.sums_of(destination, &[STAGED])? {
+            self.add(destination, STAGED, priority, -sum);
         }
+        self.connection.execute("DELETE FROM delivery WHERE destination = ?1 AND state = ?2", [destination, STAGED])?;
         Ok(())
+    }
+
+    /// Deliveries of a destination in some states, by lane and state, as they are in the tables.
+    fn sums_of(&self, destination: i64, states: &[i64]) -> rusqlite::Result<Vec<(u8, i64, Sum)>> {
+        let mut all = Vec::new();
+        for &state in states {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT d.priority, count(*), sum(e.stored) FROM delivery d JOIN entry e ON e.entry = d.entry
+                 WHERE d.destination = ?1 AND d.state = ?2 GROUP BY d.priority",
+            )?;
+            let mut rows = statement.query([destination, state])?;
+            while let Some(row) = rows.next()? {
+                all.push((row.get(0)?, state, Sum { count: row.get(1)?, bytes: row.get(2)? }));
+            }
+        }
+        Ok(all)
     }
 
     fn let_go_of(&mut self, destination: i64, release: &Release) -> Result<(), QueueError> {
         let name = self.state.names.get(&destination).cloned().unwrap_or_default();
-        let (pending, failed_count) = (self.count(destination, PENDING), self.count(destination, FAILED));
+        let (pending, failed_count) = (self.sum(destination, PENDING).count, self.sum(destination, FAILED).count);
         if pending + failed_count == 0 {
             return Ok(());
         }
@@ -236,61 +264,62 @@ impl Transaction<'_> {
 
     /// Moves what the other destination does not have already; as new there, due at once.
     fn move_all(&mut self, from: i64, to: i64) -> rusqlite::Result<u64> {
-        let moved: Vec<(u8, i64)> = self
-            .connection
-            .prepare(
-                "SELECT priority, state FROM delivery WHERE destination = ?1 AND state IN (?3, ?4)
+        let mut moved = 0;
+        for state in [PENDING, FAILED] {
+            let sums: Vec<(u8, Sum)> = self
+                .connection
+                .prepare(
+                    "SELECT d.priority, count(*), sum(e.stored) FROM delivery d JOIN entry e ON e.entry = d.entry
+                     WHERE d.destination = ?1 AND d.state = ?3
+                     AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.entry = d.entry AND o.destination = ?2) GROUP BY d.priority",
+                )?
+                .query_map(params![from, to, state], |row| Ok((row.get(0)?, Sum { count: row.get(1)?, bytes: row.get(2)? })))?
+                .collect::<Result<_, _>>()?;
+            self.connection.execute(
+                "UPDATE delivery SET destination = ?2, state = ?4, due = 0, attempts = 0, tries = 0, mark = -1, finished_at = NULL,
+                 code = NULL, note = NULL WHERE destination = ?1 AND state = ?3
                  AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.entry = delivery.entry AND o.destination = ?2)",
-            )?
-            .query_map(params![from, to, PENDING, FAILED], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
-        self.connection.execute(
-            "UPDATE delivery SET destination = ?2, state = ?3, due = 0, attempts = 0, tries = 0, mark = -1, finished_at = NULL, note = NULL
-             WHERE destination = ?1 AND state IN (?3, ?4)
-             AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.entry = delivery.entry AND o.destination = ?2)",
-            params![from, to, PENDING, FAILED],
-        )?;
-        for &(priority, state) in &moved {
-            *self.deltas.entry((from, state, priority)).or_default() -= 1;
-            *self.deltas.entry((to, PENDING, priority)).or_default() += 1;
+                params![from, to, state, PENDING],
+            )?;
+            for (priority, sum) in sums {
+                self.add(from, state, priority, -sum);
+                self.add(to, PENDING, priority, sum);
+                moved += u64::try_from(sum.count).unwrap_or(0);
+            }
         }
-        Ok(moved.len() as u64)
+        self.missed.push(to);
+        Ok(moved)
     }
 
     fn discard_all(&mut self, destination: i64) -> rusqlite::Result<u64> {
-        let discarded: Vec<(u8, i64)> = self
-            .connection
-            .prepare("SELECT priority, state FROM delivery WHERE destination = ?1 AND state IN (?2, ?3)")?
-            .query_map(params![destination, PENDING, FAILED], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
+        let sums = self.sums_of(destination, &[PENDING, FAILED])?;
         self.connection.execute(
             "UPDATE delivery SET state = ?4, finished_at = ?5, note = 'its destination was removed', due = 0
              WHERE destination = ?1 AND state IN (?2, ?3)",
             params![destination, PENDING, FAILED, DISCARDED, self.now.as_millisecond()],
         )?;
-        for &(priority, state) in &discarded {
-            self.move_count(destination, priority, state, DISCARDED);
+        let mut discarded = 0;
+        for (priority, state, sum) in sums {
+            self.move_count(destination, priority, state, DISCARDED, sum);
+            discarded += u64::try_from(sum.count).unwrap_or(0);
         }
-        Ok(discarded.len() as u64)
+        Ok(discarded)
     }
 
     /// Binds reports of a file that was staged to destinations that came meanwhile.
     pub(super) fn bind_staged(&mut self, file: i64) -> rusqlite::Result<()> {
         for destination in self.state.active.clone() {
-            let missing: Vec<(i64, [u8; 16], u8, i64)> = self
+            let missing: Vec<Unbound> = self
                 .connection
                 .prepare_cached(
-                    "SELECT e.entry, e.report_id, e.priority, e.queued_at FROM entry e WHERE e.file = ?1
+                    "SELECT e.entry, e.priority, e.queued_at, e.stored FROM entry e WHERE e.file = ?1
                      AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = e.entry AND d.destination = ?2)",
                 )?
                 .query_map(params![file, destination], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
                 .collect::<Result<_, _>>()?;
-            for (entry, report_id, priority, queued_at) in missing {
-                self.connection.execute(
-                    "INSERT INTO delivery (entry, destination, state, report_id, priority, rank) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    params![entry, destination, PENDING, report_id, priority, rank::rank(queued_at, priority)],
-                )?;
-                *self.deltas.entry((destination, PENDING, priority)).or_default() += 1;
+            for (entry, priority, queued_at, stored) in missing {
+                let bytes = u64::try_from(stored).unwrap_or(0);
+                self.insert_delivery(entry, destination, PENDING, priority, queued_at, bytes)?;
             }
         }
         Ok(())

@@ -5,54 +5,78 @@
 //! that had to make room. One thread writes ([`writer`]); it group-commits whatever is waiting and never waits to fill a
 //! batch. Readers ([`read`]) have their own connections.
 //!
-//! # Schema (`user_version` 1; [`schema`] has the SQL, a golden test pins it)
+//! # Schema (`user_version` 2; [`schema`] has the SQL and the steps from older versions, which tests pin)
 //! - `file`: the fingerprint of every taken file (source, path, file id, size, mtime, hash), its correlation id, and how far its
 //!   post-action is: 0 staged, 1 committed (the source may still lie in the watch folder), 2 done.
-//! - `entry`: one report of a file: id, serial, part, verdict, priority, rank, and its payload: zstd-compressed WSJF with the blake3
-//!   and the length of the uncompressed bytes, inline or as the name of a spool file.
+//! - `entry`: one report of a file: id, serial, part, verdict, priority, and its payload: zstd-compressed WSJF with the blake3
+//!   and the length of the uncompressed bytes, inline or as the name of a spool file. `older` is the entry of the revision before.
 //! - `delivery`: one entry on its way to one destination; the state lives here. `due` is 0 for *now*, else milliseconds. `mark` is how
 //!   many reports the destination had accepted at the last try: a try counts only if it accepted another one since. `attempts` are those
 //!   that counted, `tries` all.
-//! - `destination`: names, the address that last accepted a report.
-//! - `counter`: deliveries by destination, state and priority, kept in the same transaction as what they count. What was sent stays counted
-//!   after it is purged.
+//! - `destination`: names, the address that last accepted a report, its breaker, whether a person holds it, the most that ever waited.
+//! - `lane`: the priorities from which nothing goes, because a person holds them.
+//! - `counter`: deliveries and their bytes by destination, state and priority, kept in the same transaction as what they count. What was
+//!   sent stays counted after it is purged.
 //! - `source`: files queued, files in error and reports, by source, for ever.
 //! - `conversion_error`: files that could not be converted, with their error report as JSON.
+//! - `loss`: what damage of the file took away, for people to see.
 //!
 //! # States of a delivery
 //! ```text
 //! staged ─▶ pending ──2xx confirmed──▶ sent ──(retention)──▶ purged
-//!             ▲  │
-//!             └──┤ retry: attempts + 1, due later; or due at once when the destination is back
-//!                ├──▶ failed      refused for good, or attempts spent; waits for a person
-//!                └──▶ evicted     had to make room (opt-in); a file in `evicted/`
+//!            ▲ ▲  │
+//!            │ └──┤ retry: attempts + 1, due later; or due at once when the destination is back
+//!            │    ├──▶ failed      refused for good, or attempts spent; waits for a person
+//!            │    ├──▶ discarded   given up by a person; kept for a while
+//!            │    └──▶ evicted     had to make room (opt-in); a file in `evicted/`
+//!            └──────── a person takes it up again
 //! ```
 //! *Sending* is not stored: a dispatcher knows in memory what it has on its way. After a crash such a delivery simply is pending
 //! again, at once, which is exactly what must happen, and saves one commit a report.
+//!
+//! # Order
+//! By rank: the time it was queued plus a delay by priority, fixed when it is queued ([`rank`]). Two deliveries of one report to one
+//! destination go in the order in which they were queued. What was just committed goes to its destination through a [`door`], without
+//! being read back, if nothing waits before it.
 //!
 //! # Invariants
 //! - A delivery leaves `pending` only by what a destination answered, by eviction, or by a person.
 //! - issued = pending (with sending) + sent + failed + discarded + evicted, for each destination, at every commit.
 //! - A file's reports become pending in the transaction that stores its fingerprint; a file is touched only after that commit.
 //! - A file whose fingerprint is there is never queued again; whether its post-action still has to be done is `file.state`.
-//! - Two deliveries of one report id to one destination go in the order in which they were queued.
+//! - Nothing comes in that the [`limits`] do not allow: they are looked at inside the transaction that stores it.
 //!
 //! # What survives a crash
 //! Everything that was acknowledged. Not acknowledged: staged rows (dropped at the next start), spool files without an entry
 //! (removed at the next start). Nothing else is ever undone.
+//!
+//! # What survives damage
+//! Whatever can be read: see [`salvage`].
 
-mod apply;
+mod backup;
 mod bind;
 mod codes;
+mod damage;
+mod deliveries;
+mod door;
+mod files;
+mod find;
+mod fsck;
+mod holds;
 mod limits;
 mod payload;
+mod purge;
 mod rank;
 mod read;
 mod recover;
+mod room;
+mod salvage;
 mod schema;
+mod transaction;
 mod writer;
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "files of the tests' own, as faults leave them")]
 mod tests;
 
 use std::path::{Path, PathBuf};
@@ -61,13 +85,20 @@ use jiff::Timestamp;
 use waybill_ipc::protocol::DeliveryState;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::{CorrelationId, ReportId};
+use waybill_shared::paths::Instance;
 
-pub use bind::{LettingGo, NewRoutes, Release, Routes, unsent};
-pub use limits::{Backlog, Gate};
+pub use backup::backup;
+pub use bind::{LettingGo, NewRoutes, Release, Route, Routes, unsent};
+pub use damage::Damage;
+pub use door::{Came, Door, Doors};
+pub use fsck::{check, quick_check};
+pub use limits::{Backlog, Disk, Filled, Full, Gate, Limits};
 pub use payload::Payload;
+pub use purge::Old;
 pub(crate) use read::OLDEST_PENDING;
-pub use read::{ListFilter, Reader, ReadyDelivery};
-pub use recover::{Opened, open};
+pub use read::{Reader, Ready, ReadyDelivery, Remembered};
+pub use recover::{Found, Opened, open};
+pub use salvage::Salvaged;
 pub use writer::{Ack, Command, OnCommit, Writer, WriterThread};
 
 /// Where the queue lies.
@@ -79,6 +110,14 @@ pub struct Places {
     pub spool: PathBuf,
     /// Reports that had to make room.
     pub evicted: PathBuf,
+}
+
+impl Places {
+    /// Those of an instance.
+    #[must_use]
+    pub fn of(instance: &Instance) -> Self {
+        Self { database: instance.queue_database(), spool: instance.spool(), evicted: instance.evicted() }
+    }
 }
 
 /// A file as it was when it was read: the answer to "have I taken this very file?".
@@ -128,6 +167,8 @@ pub struct NewFile {
     pub staged: Option<u64>,
     /// False if other units of the file could not be converted; the file then counts as one in error.
     pub whole: bool,
+    /// True if it is taken once more, from the archive: its fingerprint is passed by, and nothing is to be put away.
+    pub again: bool,
 }
 
 /// What became of a [`NewFile`].
@@ -232,15 +273,36 @@ pub enum QueueError {
     /// A read failed or took too long.
     #[error("the queue could not be read: {0}")]
     Read(String),
-    /// As many reports wait as may.
-    #[error("{waiting} reports wait for {destination}, at most {limit} may")]
+    /// There is no more room.
+    #[error("{}", full(.destination, *.why, *.waiting, .limits, *.disk))]
     Full {
         /// Where to.
         destination: String,
-        /// How many wait.
-        waiting: u64,
-        /// How many may.
-        limit: u64,
+        /// Which bound is reached.
+        why: Full,
+        /// What waits.
+        waiting: Filled,
+        /// What may.
+        limits: Limits,
+        /// Room on the disk.
+        disk: Disk,
+    },
+    /// No destination has this name.
+    #[error("there is no destination {0:?}")]
+    NoDestination(String),
+    /// There is no such report.
+    #[error("there is no report with the entry {0} in the queue; it may have been sent and kept long enough")]
+    NoEntry(i64),
+    /// There is no such lane.
+    #[error("there is no lane {0}: they go from 1, which goes first, to 10")]
+    NoLane(u8),
+    /// The file is damaged.
+    #[error("the queue {path} is damaged: {reason}")]
+    Corrupt {
+        /// The database.
+        path: String,
+        /// How that shows.
+        reason: String,
     },
     /// A destination that is to be removed has reports that were not sent.
     #[error("{waiting} reports for {destination} were not sent")]
@@ -269,9 +331,34 @@ impl QueueError {
             Self::Full { .. } => Code::QueueFull,
             Self::Unsent { .. } => Code::DestinationHasUnsent,
             Self::Damaged(_) => Code::PayloadDamaged,
+            Self::Corrupt { .. } => Code::QueueDamaged,
+            Self::NoDestination(_) | Self::NoEntry(_) => Code::NotFound,
+            Self::NoLane(_) => Code::RequestInvalid,
         };
         ErrorReport::new(code, self.to_string())
     }
+}
+
+/// Why there is no more room, for a person.
+fn full(destination: &str, why: Full, waiting: Filled, limits: &Limits, disk: Disk) -> String {
+    match why {
+        Full::Entries => format!("{} reports wait for {destination}, at most {} may", waiting.entries, limits.entries),
+        Full::Bytes => {
+            format!("reports of {} bytes wait for {destination}, at most {} bytes may", waiting.bytes, limits.bytes)
+        }
+        Full::Disk => format!("the disk has {} bytes left, {} must stay free", disk.free, limits.floor(disk)),
+    }
+}
+
+/// How a breaker was when it last changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BreakerMemory {
+    /// Failures in a row.
+    pub failures: u32,
+    /// How long it stays open, milliseconds; none if it is closed.
+    pub cooldown_ms: Option<i64>,
+    /// Until when, milliseconds since 1970 UTC.
+    pub open_until_ms: Option<i64>,
 }
 
 /// Deliveries of one destination, by state.
@@ -287,6 +374,8 @@ pub struct Counts {
     pub discarded: u64,
     /// Had to make room.
     pub evicted: u64,
+    /// Most that ever waited.
+    pub most: u64,
 }
 
 impl Counts {

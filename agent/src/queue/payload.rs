@@ -1,16 +1,27 @@
 //! The bytes of a report as they are stored: compressed, with the hash of what they were.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 
+use bytes::Bytes;
 use waybill_shared::fs::atomic;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::QueueError;
 
 /// Compressed payloads above this lie in a file of their own.
 const SPOOL_ABOVE_BYTES: usize = 256 * 1024;
+/// Reports up to this are handed to their destinations as they came, without being read back from the store.
+const AT_HAND_BYTES: usize = 64 * 1024;
 /// zstd's fast levels cost less time than the disk they save.
 const LEVEL: i32 = 1;
+
+thread_local! {
+    // Making one of these costs more than what they do to a small report.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// A payload, ready to be stored.
 #[derive(Debug)]
@@ -19,7 +30,11 @@ pub struct Payload {
     pub(super) hash: [u8; 32],
     /// Length of the uncompressed bytes.
     pub(super) size: u64,
+    /// Bytes that it takes in the store.
+    pub(super) kept: u64,
     pub(super) stored: Stored,
+    /// The uncompressed bytes, if they are few: what is sent soon need not be read back.
+    pub(super) at_hand: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -35,8 +50,9 @@ impl Payload {
     ///
     /// # Errors
     /// The spool cannot be written, or compression failed.
-    pub fn new(bytes: &[u8], spool: &Path) -> io::Result<Self> {
-        let compressed = zstd::bulk::compress(bytes, LEVEL)?;
+    pub fn new(bytes: Vec<u8>, spool: &Path) -> io::Result<Self> {
+        let compressed = compress(&bytes)?;
+        let (hash, size, kept) = (*blake3::hash(&bytes).as_bytes(), bytes.len() as u64, compressed.len() as u64);
         let stored = if compressed.len() <= SPOOL_ABOVE_BYTES {
             Stored::Inline(compressed)
         } else {
@@ -44,16 +60,18 @@ impl Payload {
             atomic::create_private(&spool.join(&name), &compressed)?;
             Stored::Spool(name)
         };
-        Ok(Self { hash: *blake3::hash(bytes).as_bytes(), size: bytes.len() as u64, stored })
+        let at_hand = (bytes.len() <= AT_HAND_BYTES).then(|| bytes.into());
+        Ok(Self { hash, size, kept, stored, at_hand })
     }
 
     /// Bytes that wait in memory until they are committed.
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {
-        match &self.stored {
+        let stored = match &self.stored {
             Stored::Inline(bytes) => bytes.len(),
             Stored::Spool(_) => 0,
-        }
+        };
+        stored + self.at_hand.as_ref().map_or(0, Bytes::len)
     }
 
     /// Removes what lies in the spool, of a payload that will not be stored after all.
@@ -65,12 +83,46 @@ impl Payload {
     }
 }
 
+fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(compressor) => compressor.compress(bytes),
+        None => kept.insert(Compressor::new(LEVEL)?).compress(bytes),
+    })
+}
+
 /// The uncompressed bytes of a stored payload, proved to be what was stored.
 pub(super) fn restore(compressed: &[u8], size: u64, hash: &[u8]) -> Result<Vec<u8>, QueueError> {
     let damaged = |why: String| QueueError::Damaged(why);
     let capacity = usize::try_from(size).map_err(|_| damaged(format!("its length {size} is impossible")))?;
-    let bytes = zstd::bulk::decompress(compressed, capacity).map_err(|error| damaged(error.to_string()))?;
+    // A length that was changed must not ask for more memory than a compressed text of this length can stand for.
+    if size > 1024 * 1024 && size / 20_000 > compressed.len() as u64 {
+        return Err(damaged(format!("its length {size} is impossible")));
+    }
+    let bytes = DECOMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(decompressor) => decompressor.decompress(compressed, capacity),
+        None => Decompressor::new().and_then(|made| kept.insert(made).decompress(compressed, capacity)),
+    });
+    let bytes = bytes.map_err(|error| damaged(error.to_string()))?;
     if blake3::hash(&bytes).as_bytes()[..] == *hash { Ok(bytes) } else { Err(damaged("its checksum does not match".to_owned())) }
+}
+
+/// The stored bytes of a payload, from its row or from the spool.
+pub(super) fn read(
+    inline: Option<&[u8]>,
+    name: Option<&str>,
+    size: u64,
+    hash: &[u8],
+    spool: &Path,
+) -> Result<Vec<u8>, QueueError> {
+    match (inline, name) {
+        (Some(stored), _) => restore(stored, size, hash),
+        (None, Some(name)) => {
+            let file = spool.join(name);
+            let stored = std::fs::read(&file).map_err(|error| QueueError::Damaged(format!("{}: {error}", file.display())))?;
+            restore(&stored, size, hash)
+        }
+        (None, None) => Err(QueueError::Damaged("its bytes are gone".to_owned())),
+    }
 }
 
 #[cfg(test)]
@@ -80,11 +132,11 @@ mod tests {
     #[test]
     fn small_payloads_are_inline_and_large_ones_in_the_spool() {
         let spool = tempfile::tempdir().unwrap();
-        let small = Payload::new(b"{}", spool.path()).unwrap();
+        let small = Payload::new(b"{}".to_vec(), spool.path()).unwrap();
         assert!(matches!(small.stored, Stored::Inline(_)));
         let mut random = fastrand::Rng::with_seed(1);
         let noise: Vec<u8> = (0..400_000).map(|_| random.u8(..)).collect();
-        let large = Payload::new(&noise, spool.path()).unwrap();
+        let large = Payload::new(noise.clone(), spool.path()).unwrap();
         let Stored::Spool(name) = &large.stored else { panic!("{} bytes are not spooled", large.size) };
         let stored = std::fs::read(spool.path().join(name)).unwrap();
         assert_eq!(restore(&stored, large.size, &large.hash).unwrap(), noise);
@@ -94,7 +146,7 @@ mod tests {
 
     #[test]
     fn any_changed_byte_is_noticed() {
-        let payload = Payload::new(b"{\"sn\":\"1\",\"value\":5.5}", Path::new("unused")).unwrap();
+        let payload = Payload::new(b"{\"sn\":\"1\",\"value\":5.5}".to_vec(), Path::new("unused")).unwrap();
         let Stored::Inline(stored) = payload.stored else { panic!() };
         for at in 0..stored.len() {
             let mut changed = stored.clone();

@@ -1,20 +1,25 @@
 //! Opening the queue: what a crash left half done is put right before anything else happens.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 use waybill_shared::config::{Config, Destination};
-use waybill_shared::fs::private;
+use waybill_shared::fs::{atomic, private};
 
-use super::apply::{State, drop_staged};
 use super::bind::bind_unbound;
 use super::codes::{self, PENDING};
+use super::files::drop_staged;
 use super::read::ReaderThreads;
+use super::salvage::{self, Salvaged};
+use super::transaction::{State, Sum};
 use super::writer::{self, OnCommit, Setup};
-use super::{Backlog, Counts, Gate, Places, QueueError, Reader, SourceCounts, Writer, WriterThread, schema};
+use super::{
+    Backlog, Counts, Damage, Doors, Full, Gate, Limits, Places, QueueError, Reader, SourceCounts, Writer, WriterThread, rank,
+    schema,
+};
 
 /// An open queue.
 pub struct Opened {
@@ -30,13 +35,34 @@ pub struct Opened {
     pub gate: Arc<Gate>,
     /// What is converted and not committed.
     pub backlog: Arc<Backlog>,
+    /// Where destinations get what was just committed.
+    pub doors: Doors,
+    /// Who is told when bytes of it are not what was written.
+    pub damage: Arc<Damage>,
     /// Deliveries by destination, for all that ever were.
     pub deliveries: HashMap<String, Counts>,
     /// Files by source.
     pub sources: HashMap<String, SourceCounts>,
+    /// What the opening found and nobody has seen yet.
+    pub found: Found,
 }
 
-/// Opens the queue, puts right what a crash left, and starts its threads.
+/// What the opening found.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// Damage, put right at this opening.
+    pub salvaged: Option<Salvaged>,
+    /// Losses that nobody has said he has seen, those of before included.
+    pub losses: u32,
+    /// Lanes that are held.
+    pub held_lanes: Vec<u8>,
+    /// Which bound of the queue is reached.
+    pub full: Option<Full>,
+    /// False if the agent of before did not close the queue: its pages should be looked at.
+    pub clean: bool,
+}
+
+/// Opens the queue, puts right what a crash left or damage took, and starts its threads.
 ///
 /// # Errors
 /// [`QueueError`]: nothing was changed that matters; the agent must not start.
@@ -48,58 +74,220 @@ pub fn open(places: &Places, config: &Config, on_commit: OnCommit) -> Result<Ope
     for folder in [places.database.parent().unwrap_or(Path::new(".")), &places.spool] {
         private::create_folder(folder).map_err(|error| unavailable(&format!("{}: {error}", folder.display())))?;
     }
-    let mut connection = schema::open_writer(&places.database)?;
-    let state = put_right(&mut connection, places, config).map_err(|error| unavailable(&error))?;
+    let mark = Mark::of(places);
+    let (connection, state, salvaged, clean) = open_store(places, config, &mark)?;
     let sources = source_counts(&connection).map_err(|error| unavailable(&error))?;
+    let losses = connection
+        .query_row("SELECT count(*) FROM loss WHERE seen_at IS NULL", [], |row| row.get(0))
+        .map_err(|error| unavailable(&error))?;
+    mark.set(OPEN).map_err(|error| unavailable(&error))?;
+    let held_lanes = (1..=10).filter(|&lane| state.held_lanes[usize::from(lane)]).collect();
+    let found = Found { salvaged, losses, held_lanes, full: state.limits.full(state.filled(), state.disk, None, false), clean };
     let deliveries = delivery_counts(&state);
-    let gate = Arc::new(Gate::default());
-    let _initial = gate.set(state.waiting().1, state.max_entries);
-    let setup = Setup { connection, places: places.clone(), gate: Arc::clone(&gate), on_commit };
-    let (reader, reader_threads) = super::read::start(&places.database, &places.spool)?;
+    let (gate, doors) = (Arc::new(Gate::default()), Doors::default());
+    gate.set(found.full);
+    let damage = Arc::new(Damage::new(mark.clone()));
+    let (reader, reader_threads) = super::read::start(&places.database, &places.spool, &damage)?;
+    let setup = Setup {
+        connection,
+        places: places.clone(),
+        gate: Arc::clone(&gate),
+        doors: doors.clone(),
+        on_commit,
+        mark,
+        damage: Arc::clone(&damage),
+    };
     let (writer, writer_thread) = writer::start(setup, state).map_err(|error| unavailable(&error))?;
-    Ok(Opened { writer, writer_thread, reader, reader_threads, gate, backlog: Arc::default(), deliveries, sources })
+    let backlog = Arc::default();
+    Ok(Opened { writer, writer_thread, reader, reader_threads, gate, backlog, doors, damage, deliveries, sources, found })
+}
+
+/// The store and what the writer knows of it, salvaged if it is damaged.
+fn open_store(places: &Places, config: &Config, mark: &Mark) -> Result<(Connection, State, Option<Salvaged>, bool), QueueError> {
+    let was = mark.read();
+    let clean = was.as_deref() != Some(OPEN);
+    let damaged = |reason: String| {
+        tracing::error!(event = "queue_damaged", path = %places.database.display(), reason, "the queue is set aside and what can be read is saved");
+        reason
+    };
+    let noticed = was.as_deref().and_then(|word| word.strip_prefix(DAMAGED));
+    let opened = match noticed.or_else(|| missing(places, was.as_deref())) {
+        Some(reason) => Err(damaged(reason.to_owned())),
+        None => match open_whole(places, config) {
+            Ok(opened) => Ok(opened),
+            Err(QueueError::Corrupt { reason, .. }) => Err(damaged(reason)),
+            Err(other) => return Err(other),
+        },
+    };
+    let reason = match opened {
+        Ok((connection, state)) => return Ok((connection, state, None, clean)),
+        Err(reason) => reason,
+    };
+    let salvaged = salvage::salvage(places, &reason, Timestamp::now())?;
+    tracing::error!(
+        event = "queue_salvaged",
+        saved = salvaged.saved,
+        lost_reports = salvaged.reports,
+        lost_deliveries = salvaged.deliveries,
+        kept_at = salvaged.kept_at.as_deref().map(waybill_shared::text::path),
+        "what can be read of the queue was saved"
+    );
+    let (mut connection, mut state) = open_whole(places, config)?;
+    rebind(&mut connection, &mut state, &salvaged.unsure).map_err(|error| schema::from_sql(&places.database, &error))?;
+    Ok((connection, state, Some(salvaged), clean))
+}
+
+fn open_whole(places: &Places, config: &Config) -> Result<(Connection, State), QueueError> {
+    let mut connection = schema::open_writer(&places.database)?;
+    let state = put_right(&mut connection, places, config).map_err(|error| schema::from_sql(&places.database, &error))?;
+    Ok((connection, state))
+}
+
+/// Words of the mark: the queue is in use.
+const OPEN: &str = "open";
+/// Words of the mark: the queue was closed, all of it is in its one file.
+const CLOSED: &str = "closed";
+
+/// What the mark begins with when damage was noticed while the queue was used.
+const DAMAGED: &str = "damaged: ";
+
+/// A file beside the store that says that there is one, and whether it was closed: a store that is gone or has lost its log looks whole
+/// to itself.
+#[derive(Debug, Clone)]
+pub(super) struct Mark(PathBuf);
+
+impl Mark {
+    fn of(places: &Places) -> Self {
+        Self(places.database.with_extension("mark"))
+    }
+
+    fn read(&self) -> Option<String> {
+        std::fs::read_to_string(&self.0).ok().map(|text| text.trim().to_owned())
+    }
+
+    fn set(&self, word: &str) -> std::io::Result<()> {
+        atomic::replace_private(&self.0, word.as_bytes())
+    }
+
+    /// Its bytes are damaged: the next opening saves what can be read.
+    pub(super) fn damaged(&self, reason: &str) {
+        if let Err(error) = self.set(&format!("{DAMAGED}{reason}")) {
+            tracing::error!(event = "mark_not_written", path = %self.0.display(), %error, "the damage is looked for again at the next start");
+        }
+    }
+
+    /// The queue is closed.
+    pub(super) fn close(&self) {
+        if self.read().is_some_and(|word| word.starts_with(DAMAGED)) {
+            return;
+        }
+        if let Err(error) = self.set(CLOSED) {
+            tracing::warn!(event = "mark_not_written", path = %self.0.display(), %error, "the next start looks at the whole queue");
+        }
+    }
+}
+
+/// What is missing of a store that was there.
+fn missing(places: &Places, mark: Option<&str>) -> Option<&'static str> {
+    let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    let mut log = places.database.clone().into_os_string();
+    log.push("-wal");
+    let (store, log) = (bytes(&places.database), bytes(Path::new(&log)));
+    match (store, log, mark) {
+        (0, _, Some(_)) => Some("the file of the queue is empty or gone"),
+        (0, 1.., _) => Some("the file of the queue is empty or gone, its log is there"),
+        (_, 0, Some(OPEN)) => Some("the log of the queue is gone: what was stored last may be missing"),
+        _ => None,
+    }
 }
 
 fn put_right(connection: &mut Connection, places: &Places, config: &Config) -> rusqlite::Result<State> {
     let transaction = connection.transaction()?;
     let mut state = load(&transaction, config)?;
+    state.disk = writer::room(places);
     drop_all_staged(&transaction, &mut state)?;
     let active = state.active.clone();
-    bind_unbound(&transaction, &active, |destination, priority| {
-        count(&transaction, &mut state, (destination, PENDING, priority), 1)
+    bind_unbound(&transaction, &active, |destination, priority, sum| {
+        count(&transaction, &mut state, (destination, PENDING, priority), sum)
     })?;
     clamp_due(&transaction, config)?;
+    // Something is written in any case: from now on there is a log, which the mark speaks of.
+    transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
     transaction.commit()?;
     sweep_spool(connection, &places.spool)?;
     Ok(state)
+}
+
+/// Reports some of whose deliveries may be lost go to every destination that has none of them: rather twice than not at all.
+fn rebind(connection: &mut Connection, state: &mut State, ranges: &[(i64, i64)]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for &(first, last) in ranges {
+        for destination in state.active.clone() {
+            let missing: Vec<(i64, u8, i64, i64)> = transaction
+                .prepare(
+                    "SELECT e.entry, e.priority, e.queued_at, e.stored FROM entry e WHERE e.entry BETWEEN ?1 AND ?2
+                     AND (e.payload IS NOT NULL OR e.spool IS NOT NULL)
+                     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = e.entry AND d.destination = ?3)",
+                )?
+                .query_map([first, last, destination], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+                .collect::<Result<_, _>>()?;
+            for (entry, priority, queued_at, stored) in missing {
+                transaction.execute(
+                    "INSERT INTO delivery (entry, destination, state, priority, rank) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![entry, destination, PENDING, priority, rank::rank(queued_at, priority)],
+                )?;
+                count(&transaction, state, (destination, PENDING, priority), Sum::one(stored))?;
+            }
+        }
+    }
+    transaction.commit()
 }
 
 fn load(connection: &Connection, config: &Config) -> rusqlite::Result<State> {
     for destination in &config.destination {
         connection.execute("INSERT INTO destination (name) VALUES (?1) ON CONFLICT DO NOTHING", [&destination.name])?;
     }
-    let names: HashMap<i64, String> = connection
-        .prepare("SELECT destination, name FROM destination")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
+    let (mut names, mut most) = (HashMap::new(), HashMap::new());
+    let mut statement = connection.prepare("SELECT destination, name, most FROM destination")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let key: i64 = row.get(0)?;
+        names.insert(key, row.get::<_, String>(1)?);
+        most.insert(key, row.get(2)?);
+    }
     let key = |name: &str| names.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(key, _)| *key);
     let keys = |wanted: fn(&Destination) -> bool| -> Vec<i64> {
         config.destination.iter().filter(|d| wanted(d)).filter_map(|destination| key(&destination.name)).collect()
     };
     let (active, configured) = (keys(|destination| destination.enabled), keys(|_| true));
+    let optional = keys(|destination| !destination.required);
     let counters = connection
-        .prepare("SELECT destination, state, priority, count FROM counter")?
-        .query_map([], |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?)))?
+        .prepare("SELECT destination, state, priority, count, bytes FROM counter")?
+        .query_map([], |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), Sum { count: row.get(3)?, bytes: row.get(4)? })))?
         .collect::<Result<_, _>>()?;
-    let (max_entries, when_full) = (config.queue.max_entries, config.queue.when_full);
-    Ok(State { counters, names, active, configured, max_entries, when_full, staging: HashMap::new() })
+    let mut held_lanes = [false; 11];
+    let held: Vec<u8> =
+        connection.prepare("SELECT priority FROM lane")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    held.into_iter().filter_map(|lane| held_lanes.get_mut(usize::from(lane)).map(|held| *held = true)).for_each(drop);
+    Ok(State {
+        counters,
+        names,
+        active,
+        configured,
+        optional,
+        limits: Limits::of(&config.queue),
+        disk: super::Disk::default(),
+        staging: HashMap::new(),
+        held_lanes,
+        most,
+    })
 }
 
-fn count(connection: &Connection, state: &mut State, key: (i64, i64, u8), delta: i64) -> rusqlite::Result<()> {
+fn count(connection: &Connection, state: &mut State, key: (i64, i64, u8), delta: Sum) -> rusqlite::Result<()> {
     connection.execute(
-        "INSERT INTO counter (destination, state, priority, count) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO UPDATE SET count = count + excluded.count",
-        params![key.0, key.1, key.2, delta],
+        "INSERT INTO counter (destination, state, priority, count, bytes) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET count = count + excluded.count, bytes = bytes + excluded.bytes",
+        params![key.0, key.1, key.2, delta.count, delta.bytes],
     )?;
     *state.counters.entry(key).or_default() += delta;
     Ok(())
@@ -147,9 +335,15 @@ fn sweep_spool(connection: &Connection, spool: &Path) -> rusqlite::Result<()> {
 
 fn delivery_counts(state: &State) -> HashMap<String, Counts> {
     let mut all: HashMap<String, Counts> = state.names.values().map(|name| (name.clone(), Counts::default())).collect();
-    for (&(destination, code, _), &count) in &state.counters {
-        if let (Some(name), Some(kind), Ok(count)) = (state.names.get(&destination), codes::state(code), u64::try_from(count)) {
+    for (&(destination, code, _), sum) in &state.counters {
+        if let (Some(name), Some(kind), Ok(count)) = (state.names.get(&destination), codes::state(code), u64::try_from(sum.count))
+        {
             all.entry(name.clone()).or_default().add(kind, count);
+        }
+    }
+    for (key, most) in &state.most {
+        if let (Some(name), Ok(most)) = (state.names.get(key), u64::try_from(*most)) {
+            all.entry(name.clone()).or_default().most = most;
         }
     }
     all

@@ -3,19 +3,30 @@
 use std::collections::HashMap;
 use std::thread::JoinHandle;
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
-use waybill_ipc::protocol::Event;
+use waybill_ipc::protocol::{Changed, Event, Which};
+use waybill_shared::fs::free_space;
 
-use super::apply::Transaction;
 use super::bind::NewRoutes;
-use super::{Committed, DeliveryKey, Gate, NewConversionError, NewFile, Outcome, Places, QueueError};
+use super::limits::Disk;
+use super::purge::Old;
+use super::transaction::{State, Transaction};
+use super::{
+    BreakerMemory, Committed, Damage, DeliveryKey, Doors, Gate, NewConversionError, NewFile, Outcome, Places, QueueError,
+};
 
 /// Commands that wait for the writer.
 const WAITING: usize = 1024;
 /// Commands that are committed together at most.
 const BATCH: usize = 256;
+/// How old the knowledge of the room on the disk may be when something is stored.
+const DISK_LOOK: Duration = Duration::from_millis(200);
+/// Size of the log from which on it is folded into the database when nothing waits.
+const LONG_LOG: i64 = 64 * 1024 * 1024;
 
 /// Called once, after the commit (or with why there was none).
 pub type Ack<T> = Box<dyn FnOnce(Result<T, QueueError>) + Send>;
@@ -79,8 +90,59 @@ pub enum Command {
     },
     /// Remove what was kept long enough.
     Purge {
-        /// Sent before then.
-        before: Timestamp,
+        /// Which that is.
+        old: Old,
+    },
+    /// Forget files whose reports are gone and that are no more.
+    ForgetFiles {
+        /// Their keys.
+        files: Vec<i64>,
+    },
+    /// Take deliveries up again; some hundreds at a time.
+    Retry {
+        /// Which.
+        which: Which,
+        /// Told after the commit.
+        ack: Ack<Changed>,
+    },
+    /// Give deliveries up; some hundreds at a time.
+    Discard {
+        /// Which.
+        which: Which,
+        /// Why, in a person's words.
+        why: String,
+        /// Told after the commit.
+        ack: Ack<Changed>,
+    },
+    /// Hold a lane, or let it go.
+    HoldLane {
+        /// 1 goes first, 10 last.
+        priority: u8,
+        /// Whether it is held.
+        held: bool,
+        /// Told after the commit.
+        ack: Ack<()>,
+    },
+    /// Remember that a person holds a destination, or no more.
+    HoldDestination {
+        /// Its name.
+        destination: String,
+        /// Whether it is held.
+        held: bool,
+        /// Told after the commit.
+        ack: Ack<()>,
+    },
+    /// Remember a destination's breaker.
+    Breaker {
+        /// Its name.
+        destination: String,
+        /// How it is.
+        breaker: BreakerMemory,
+    },
+    /// Remember that a person has seen what was lost.
+    LossesSeen {
+        /// Told after the commit.
+        ack: Ack<()>,
     },
     /// Take other destinations and limits. What was sent before this command is settled when it is acknowledged.
     Configure {
@@ -106,7 +168,10 @@ pub(super) struct Setup {
     pub(super) connection: Connection,
     pub(super) places: Places,
     pub(super) gate: std::sync::Arc<Gate>,
+    pub(super) doors: Doors,
     pub(super) on_commit: OnCommit,
+    pub(super) mark: super::recover::Mark,
+    pub(super) damage: std::sync::Arc<Damage>,
 }
 
 /// A handle to the writer.
@@ -145,6 +210,14 @@ impl Writer {
         self.commands.send(command).await.map_err(|rejected| reject(rejected.0))
     }
 
+    /// Tells the writer something that is lost without harm if it has too much to do.
+    pub fn try_send(&self, command: Command) {
+        if let Err(error) = self.commands.try_send(command) {
+            let (mpsc::error::TrySendError::Full(command) | mpsc::error::TrySendError::Closed(command)) = error;
+            refuse(command, &QueueError::Closed);
+        }
+    }
+
     /// Asks the writer and waits for the commit; for tasks.
     ///
     /// # Errors
@@ -171,25 +244,34 @@ fn refuse(command: Command, error: &QueueError) {
             ack(Err(error.clone()));
         }
         Command::Commit { ack, .. } => ack(Err(error.clone())),
+        Command::Retry { ack, .. } | Command::Discard { ack, .. } => ack(Err(error.clone())),
         Command::ConversionError { ack, .. }
         | Command::Outcome { ack, .. }
         | Command::Promote { ack, .. }
+        | Command::HoldLane { ack, .. }
+        | Command::HoldDestination { ack, .. }
+        | Command::LossesSeen { ack }
         | Command::Configure { ack, .. }
         | Command::Probe { ack }
         | Command::Close { ack } => ack(Err(error.clone())),
-        Command::Abandon { .. } | Command::FileDone { .. } | Command::Purge { .. } => {}
+        Command::Abandon { .. }
+        | Command::FileDone { .. }
+        | Command::Purge { .. }
+        | Command::ForgetFiles { .. }
+        | Command::Breaker { .. } => {}
     }
 }
 
 /// Starts the thread.
-pub(super) fn start(setup: Setup, state: super::apply::State) -> std::io::Result<(Writer, WriterThread)> {
+pub(super) fn start(setup: Setup, state: State) -> std::io::Result<(Writer, WriterThread)> {
     let (commands, waiting) = mpsc::channel(WAITING);
     let thread = std::thread::Builder::new().name("queue-writer".to_owned()).spawn(move || run(setup, state, waiting))?;
     Ok((Writer { commands }, WriterThread(thread)))
 }
 
-fn run(mut setup: Setup, mut state: super::apply::State, mut waiting: mpsc::Receiver<Command>) {
+fn run(mut setup: Setup, mut state: State, mut waiting: mpsc::Receiver<Command>) {
     let mut batch = Vec::with_capacity(BATCH);
+    let mut looked: Option<Instant> = None;
     while let Some(first) = waiting.blocking_recv() {
         batch.push(first);
         while batch.len() < BATCH {
@@ -198,32 +280,63 @@ fn run(mut setup: Setup, mut state: super::apply::State, mut waiting: mpsc::Rece
                 Err(_) => break,
             }
         }
-        if let Some(close) = commit(&mut setup, &mut state, &mut batch) {
+        if looked.is_none_or(|at| at.elapsed() > DISK_LOOK) {
+            looked = Some(Instant::now());
+            state.disk = room(&setup.places);
+        }
+        let idle = batch.iter().all(|command| matches!(command, Command::Purge { .. }));
+        let close = commit(&mut setup, &mut state, &mut batch);
+        if idle && waiting.is_empty() {
+            shorten_log(&setup);
+        }
+        if let Some(close) = close {
             waiting.close();
             while let Ok(late) = waiting.try_recv() {
                 refuse(late, &QueueError::Closed);
             }
-            close(checkpoint(&setup.connection));
+            // The mark first: a log that is gone means nothing once it says so.
+            setup.mark.close();
+            close(checkpoint(&setup.connection, "TRUNCATE"));
             return;
         }
     }
 }
 
+/// Room on the disk of the store; none if the OS does not tell it, which bounds nothing.
+pub(super) fn room(places: &Places) -> Disk {
+    let folder = places.database.parent().unwrap_or(&places.database);
+    free_space(folder).map_or(Disk::default(), |(free, total)| Disk { free, total })
+}
+
+/// A log that grew long while a reader held it, or in a great rush, is cut back when there is nothing else to do.
+fn shorten_log(setup: &Setup) {
+    let mut log = setup.places.database.clone().into_os_string();
+    log.push("-wal");
+    let long = std::fs::metadata(log).is_ok_and(|log| i64::try_from(log.len()).is_ok_and(|bytes| bytes > LONG_LOG));
+    // It begins anew and is cut back by what is written next; an empty one would look like one that is gone.
+    if long && let Err(error) = checkpoint(&setup.connection, "RESTART") {
+        tracing::debug!(%error, "the store's log stays long for now");
+    }
+}
+
 /// Folds the write-ahead log into the database, so that a closed queue is one file.
-fn checkpoint(connection: &Connection) -> Result<(), QueueError> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|error| QueueError::Write(error.to_string()))
+fn checkpoint(connection: &Connection, how: &str) -> Result<(), QueueError> {
+    connection
+        .query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()))
+        .map_err(|error| QueueError::Write(error.to_string()))
 }
 
 /// Told once its command is durable.
 type Told = Box<dyn FnOnce(Result<(), QueueError>) + Send>;
 
 /// Applies and commits a batch; the acknowledgement of a close if there was one in it.
-fn commit(setup: &mut Setup, state: &mut super::apply::State, batch: &mut Vec<Command>) -> Option<Ack<()>> {
+fn commit(setup: &mut Setup, state: &mut State, batch: &mut Vec<Command>) -> Option<Ack<()>> {
     let mut told: Vec<Told> = Vec::with_capacity(batch.len());
     let mut close = None;
     let mut transaction = match Transaction::begin(setup, state) {
         Ok(transaction) => transaction,
         Err(error) => {
+            notice(&setup.damage, &error);
             tracing::error!(event = "queue_write_failed", %error, "nothing can be stored; files stay where they are");
             for command in batch.drain(..) {
                 if let Command::Close { ack } = command { close = Some(ack) } else { refuse(command, &error) }
@@ -233,25 +346,46 @@ fn commit(setup: &mut Setup, state: &mut super::apply::State, batch: &mut Vec<Co
     };
     for command in batch.drain(..) {
         match command {
-            Command::Stage { key, file, ack } => told.push(after(transaction.stage(key, file), ack)),
-            Command::Commit { file, ack } => told.push(after(transaction.commit_file(file), ack)),
+            Command::Stage { key, file, ack } => told.push(after(&setup.damage, transaction.stage(key, file), ack)),
+            Command::Commit { file, ack } => told.push(after(&setup.damage, transaction.commit_file(file), ack)),
             Command::Abandon { key } => {
                 if let Err(error) = transaction.abandon(key) {
                     tracing::warn!(event = "queue_abandon_failed", %error, "staged reports are dropped at the next start");
                 }
             }
-            Command::ConversionError { error, ack } => told.push(after(transaction.conversion_error(&error), ack)),
+            Command::ConversionError { error, ack } => told.push(after(&setup.damage, transaction.conversion_error(&error), ack)),
             Command::FileDone { file, place } => {
                 if let Err(error) = transaction.file_done(file, place.as_deref()) {
                     tracing::warn!(event = "queue_file_done_failed", %error, file, "the post-action is checked again at the next start");
                 }
             }
-            Command::Outcome { key, outcome, ack } => told.push(after(transaction.outcome(&key, outcome), ack)),
-            Command::Promote { destination, by, ack } => told.push(after(transaction.promote(&destination, by), ack)),
-            Command::Configure { new, ack } => told.push(after(transaction.configure(*new), ack)),
-            Command::Probe { ack } => told.push(after(transaction.probe(), ack)),
-            Command::Purge { before } => {
-                if let Err(error) = transaction.purge(before) {
+            Command::Outcome { key, outcome, ack } => told.push(after(&setup.damage, transaction.outcome(&key, outcome), ack)),
+            Command::Promote { destination, by, ack } => {
+                told.push(after(&setup.damage, transaction.promote(&destination, by.as_millisecond()), ack));
+            }
+            Command::Retry { which, ack } => told.push(after(&setup.damage, transaction.retry(&which), ack)),
+            Command::Discard { which, why, ack } => told.push(after(&setup.damage, transaction.discard(&which, &why), ack)),
+            Command::HoldLane { priority, held, ack } => {
+                told.push(after(&setup.damage, transaction.hold_lane(priority, held), ack))
+            }
+            Command::HoldDestination { destination, held, ack } => {
+                told.push(after(&setup.damage, transaction.hold_destination(&destination, held), ack));
+            }
+            Command::Breaker { destination, breaker } => {
+                if let Err(error) = transaction.remember_breaker(&destination, breaker) {
+                    tracing::warn!(event = "breaker_not_kept", destination, %error, "after a restart it is asked at once");
+                }
+            }
+            Command::LossesSeen { ack } => told.push(after(&setup.damage, transaction.losses_seen(), ack)),
+            Command::ForgetFiles { files } => {
+                if let Err(error) = transaction.forget_files(&files) {
+                    tracing::warn!(event = "queue_purge_failed", %error, "old fingerprints are kept longer");
+                }
+            }
+            Command::Configure { new, ack } => told.push(after(&setup.damage, transaction.configure(*new), ack)),
+            Command::Probe { ack } => told.push(after(&setup.damage, transaction.probe(), ack)),
+            Command::Purge { old } => {
+                if let Err(error) = transaction.purge(old) {
                     tracing::warn!(event = "queue_purge_failed", %error, "what was sent is kept longer");
                 }
             }
@@ -272,6 +406,7 @@ fn commit(setup: &mut Setup, state: &mut super::apply::State, batch: &mut Vec<Co
             }
         }
         Err(error) => {
+            notice(&setup.damage, &error);
             tracing::error!(event = "queue_write_failed", %error, "a commit failed; files stay where they are and deliveries are tried again");
             for tell in told {
                 tell(Err(error.clone()));
@@ -281,8 +416,18 @@ fn commit(setup: &mut Setup, state: &mut super::apply::State, batch: &mut Vec<Co
     close
 }
 
+/// Tells of damage if an error is one.
+fn notice(damage: &Damage, error: &QueueError) {
+    if let QueueError::Corrupt { reason, .. } = error {
+        damage.tell(reason);
+    }
+}
+
 /// What to tell: the command's own error at once known, or its result if the commit succeeds.
-fn after<T: Send + 'static>(result: Result<T, QueueError>, ack: Ack<T>) -> Told {
+fn after<T: Send + 'static>(damage: &Damage, result: Result<T, QueueError>, ack: Ack<T>) -> Told {
+    if let Err(error) = &result {
+        notice(damage, error);
+    }
     Box::new(move |committed| ack(committed.and(result)))
 }
 

@@ -2,13 +2,17 @@
 //!
 //! What is on its way is known here and nowhere else: *sending* for HTTP and the like, *settling* until the outcome is committed. Neither is
 //! taken again, and after a crash both are simply pending.
+//!
+//! What may go comes by two ways: what was committed a moment ago through the destination's [`Door`], and what waits longer is read from the
+//! store. As long as everything that may go is at hand the store is not read at all.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::protocol::{Connection, Event};
@@ -16,13 +20,17 @@ use waybill_shared::config::Upload;
 use waybill_shared::error::{Code, ErrorReport};
 
 use super::backoff::Backoff;
-use super::breaker::{Allowed, Breaker, Limits};
+use super::breaker::{self, Allowed, Breaker, Limits};
 use super::destination::{Delivered, Destination, Parcel};
 use super::verdict::Verdict;
-use crate::queue::{Command, DeliveryKey, Outcome, QueueError, Reader, ReadyDelivery, Writer};
+use crate::queue::{BreakerMemory, Command, DeliveryKey, Door, Outcome, QueueError, Reader, ReadyDelivery, Remembered, Writer};
 
 /// Deliveries fetched at once.
-const FETCH: usize = 64;
+const FETCH: usize = 128;
+/// Longest time by which the first report waits by chance after a breaker closed.
+const COMING_BACK: Duration = Duration::from_secs(1);
+/// Orders of people that wait for a dispatcher.
+pub const ORDERS: usize = 16;
 /// Outcomes that wait for their commit, at most; more are not sent before.
 const SETTLING: usize = 512;
 /// How often the number on the way is told while it changes all the time.
@@ -46,8 +54,12 @@ pub struct Setup {
     pub writer: Writer,
     /// Limits of sending.
     pub upload: Upload,
-    /// Woken when something new waits.
-    pub wake: Arc<Notify>,
+    /// Through which it gets what was just committed.
+    pub door: Arc<Door>,
+    /// Whether its breaker goes on as the store remembers it: after a start of the agent. One that is configured anew begins anew.
+    pub goes_on: bool,
+    /// What people want of it.
+    pub orders: mpsc::Receiver<Order>,
     /// Where events go.
     pub publish: Arc<dyn Fn(Event) + Send + Sync>,
     /// Take nothing new; end when what is on its way is over.
@@ -56,15 +68,39 @@ pub struct Setup {
     pub cancel: CancellationToken,
 }
 
+/// What a person wants of a destination.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Order {
+    /// Nothing goes there any more.
+    Hold,
+    /// It goes on.
+    Resume,
+    /// Whatever happened, ask it now.
+    Reset,
+    /// What it answered when it was asked without a report, from time to time: the heartbeat. It counts for no breaker.
+    Heard(Result<(), ErrorReport>),
+}
+
 struct Dispatcher {
     setup: Setup,
     backoff: Backoff,
     breaker: Breaker,
     /// The destination refuses us as a whole: why, and when it is asked again.
     paused: Option<(ErrorReport, Instant)>,
+    /// A person holds it.
+    held: bool,
     /// Nothing is sent before then.
     not_before: Instant,
+    /// The next report may go then, if so many a second may.
+    next_of_rate: Instant,
+    /// In the order in which they go.
     fetched: VecDeque<ReadyDelivery>,
+    /// The newest entry that was in the store when it was last read.
+    upto: i64,
+    /// Something waits for an older revision of its report.
+    blocked: bool,
+    /// The breaker as the store remembers it.
+    remembered: Option<breaker::Remembered>,
     sending: JoinSet<(DeliveryKey, u32, Delivered)>,
     on_the_way: HashMap<tokio::task::Id, DeliveryKey>,
     settling: HashSet<i64>,
@@ -89,23 +125,35 @@ pub async fn run(setup: Setup) {
         initial: Duration::from_secs(upload.backoff_initial_secs),
         longest: Duration::from_secs(upload.backoff_max_secs),
     };
-    let breaker = Breaker::new(Limits {
+    let limits = Limits {
         failures: upload.breaker_failures,
         cooldown: Duration::from_secs(upload.breaker_cooldown_secs),
         longest: Duration::from_secs(upload.breaker_max_cooldown_secs),
-    });
-    match setup.reader.accepted_by(&setup.name).await {
-        Ok(Some(address)) if address == setup.destination.address() => setup.destination.accepted_before(),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(event = "destination_history_unknown", destination = setup.name, %error, "treated as new"),
+    };
+    let remembered = match setup.reader.remembered(&setup.name).await {
+        Ok(remembered) => remembered,
+        Err(error) => {
+            tracing::warn!(event = "destination_history_unknown", destination = setup.name, %error, "treated as new");
+            Remembered::default()
+        }
+    };
+    if remembered.accepted_by.is_some_and(|address| address == setup.destination.address()) {
+        setup.destination.accepted_before();
     }
+    let was_open = was_open(remembered.breaker).filter(|_| setup.goes_on);
+    let breaker = was_open.map_or_else(|| Breaker::new(limits), |was| Breaker::reopened(limits, was, Instant::now()));
     let (settled_in, settled) = mpsc::channel(SETTLING + 64);
     let dispatcher = Dispatcher {
         backoff,
         breaker,
         paused: None,
+        held: remembered.held,
         not_before: Instant::now(),
+        next_of_rate: Instant::now(),
         fetched: VecDeque::new(),
+        upto: 0,
+        blocked: false,
+        remembered: was_open,
         sending: JoinSet::new(),
         on_the_way: HashMap::new(),
         settling: HashSet::new(),
@@ -120,10 +168,20 @@ pub async fn run(setup: Setup) {
     dispatcher.run().await;
 }
 
+/// What the store remembers of a breaker that was open.
+fn was_open(memory: BreakerMemory) -> Option<breaker::Remembered> {
+    let millis = |time: i64| Duration::from_millis(u64::try_from(time).unwrap_or(0));
+    let (cooldown, until) = (memory.cooldown_ms?, memory.open_until_ms?);
+    let left = until.saturating_sub(Timestamp::now().as_millisecond());
+    Some(breaker::Remembered { failures: memory.failures, cooldown: millis(cooldown), left: millis(left) })
+}
+
 impl Dispatcher {
     async fn run(mut self) {
-        let (drain, cancel, wake) = (self.setup.drain.clone(), self.setup.cancel.clone(), Arc::clone(&self.setup.wake));
+        let (drain, cancel, door) = (self.setup.drain.clone(), self.setup.cancel.clone(), Arc::clone(&self.setup.door));
+        self.show_how_it_begins();
         loop {
+            self.look_behind_the_door();
             // Asked once: a drain that begins during the sending is noticed below.
             let draining = drain.is_cancelled();
             if !draining {
@@ -136,20 +194,101 @@ impl Dispatcher {
             tokio::select! {
                 () = cancel.cancelled() => break,
                 () = drain.cancelled(), if !draining => {}
-                () = wake.notified() => self.hungry = true,
+                () = door.came() => {}
+                Some(order) = self.setup.orders.recv() => self.obey(order).await,
                 Some(ended) = self.sending.join_next_with_id() => self.ended(ended).await,
                 Some(settled) = self.settled.recv() => self.settled(settled),
                 () = tokio::time::sleep_until(appointment.into()) => self.hungry = true,
             }
         }
+        door.close();
         // Dropping the set closes the connections of what is still on its way; it is pending again at the next start.
         self.sending.shutdown().await;
         (self.setup.publish)(Event::Sending { destination: self.setup.name.clone(), count: 0 });
     }
 
+    /// Takes what came through the door to what is at hand; nothing of it is lost if it is forgotten.
+    fn look_behind_the_door(&mut self) {
+        let came = self.setup.door.take();
+        for delivery in came.deliveries.into_iter().filter(|delivery| delivery.key.entry > self.upto) {
+            let at = self.fetched.partition_point(|known| known.rank <= delivery.rank);
+            self.fetched.insert(at, delivery);
+        }
+        if came.stale {
+            self.fetched.clear();
+        }
+        self.hungry |= came.missed;
+    }
+
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Heard(answer) => return self.heard(answer),
+            Order::Hold => self.held = true,
+            Order::Resume => self.held = false,
+            Order::Reset => {
+                self.breaker.reset();
+                self.remember_breaker(Instant::now());
+                self.paused = None;
+                self.not_before = Instant::now();
+                self.promote(Timestamp::MAX).await;
+            }
+        }
+        tracing::info!(event = "destination_order", destination = self.setup.name, ?order, "a person wants it so");
+        self.hungry = true;
+        self.state = (Connection::Idle, None);
+        let state = if self.held { Connection::Held } else { Connection::Idle };
+        self.show(state, None, None);
+    }
+
+    /// As long as no report goes there, the heartbeat says how it is.
+    fn heard(&mut self, answer: Result<(), ErrorReport>) {
+        let quiet = self.sending.is_empty() && self.paused.is_none() && !self.breaker.is_open() && self.breaker.failures() == 0;
+        match answer {
+            _ if self.held || !quiet => {}
+            Ok(()) => self.show(Connection::Online, None, None),
+            Err(error) => self.show(Connection::Degraded, Some(&error), None),
+        }
+    }
+
+    /// What is known from before this start.
+    fn show_how_it_begins(&mut self) {
+        let now = Instant::now();
+        if self.held {
+            self.show(Connection::Held, None, None);
+        } else if let Allowed::NothingUntil(until) = self.breaker.allowed(now) {
+            let message = "it could not be reached before the agent was started anew";
+            let error = ErrorReport::new(Code::DestinationUnreachable, message);
+            self.show(Connection::BreakerOpen, Some(&error), Some(until));
+        }
+    }
+
+    /// Has the store remember the breaker, if it is another one than it remembers.
+    fn remember_breaker(&mut self, now: Instant) {
+        let is = self.breaker.remembered(now);
+        let same = |a: &breaker::Remembered, b: &breaker::Remembered| a.cooldown == b.cooldown && a.failures == b.failures;
+        let known = match (&is, &self.remembered) {
+            (None, None) => true,
+            (Some(is), Some(was)) => same(is, was),
+            _ => false,
+        };
+        if known {
+            return;
+        }
+        self.remembered = is;
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let breaker = is.map_or_else(BreakerMemory::default, |open| BreakerMemory {
+            failures: open.failures,
+            cooldown_ms: Some(millis(open.cooldown)),
+            open_until_ms: Some(Timestamp::now().as_millisecond().saturating_add(millis(open.left))),
+        });
+        let destination = self.setup.name.clone();
+        // Not waited for: a full queue must hold up no answer. What is not remembered is asked at once after a restart.
+        self.setup.writer.try_send(Command::Breaker { destination, breaker });
+    }
+
     /// How many reports may be on their way now.
     fn allowance(&self, now: Instant) -> u32 {
-        if now < self.not_before || self.settling.len() >= SETTLING {
+        if self.held || now < self.not_before || now < self.next_of_rate || self.settling.len() >= SETTLING {
             return 0;
         }
         if let Some((_, until)) = &self.paused {
@@ -168,8 +307,10 @@ impl Dispatcher {
         if let Some(due) = self.next_due {
             next = next.min(due);
         }
-        if now < self.not_before {
-            next = next.min(self.not_before);
+        for later in [self.not_before, self.next_of_rate] {
+            if now < later {
+                next = next.min(later);
+            }
         }
         if let Some((_, until)) = &self.paused
             && *until > now
@@ -212,44 +353,60 @@ impl Dispatcher {
 
     async fn fetch(&mut self) {
         self.promote_due().await;
-        let except: Vec<i64> = self.on_the_way.values().map(|key| key.entry).chain(self.settling.iter().copied()).collect();
+        let except: HashSet<i64> = self.on_the_way.values().map(|key| key.entry).chain(self.settling.iter().copied()).collect();
+        // First the door, then the store: what comes in between comes both ways, and is told by its number.
+        self.setup.door.open();
         match self.setup.reader.ready(&self.setup.name, FETCH, except).await {
-            Ok(fetched) => {
-                self.hungry = !fetched.is_empty();
-                self.fetched.extend(fetched);
+            Ok(ready) => {
+                self.hungry = ready.more;
+                (self.blocked, self.upto) = (ready.blocked, ready.upto);
+                if !ready.more {
+                    self.next_due = ready.next_due.map(from_now);
+                }
+                self.fetched.extend(ready.deliveries);
+                if ready.more {
+                    self.setup.door.close();
+                }
             }
             Err(QueueError::Closed) => self.hungry = false,
             Err(error) => {
                 tracing::warn!(event = "queue_read_failed", destination = self.setup.name, %error, "tried again");
+                self.setup.door.close();
                 self.not_before = Instant::now() + STORE_PAUSE;
             }
-        }
-        if self.fetched.is_empty() {
-            self.next_due = self.setup.reader.next_due(&self.setup.name).await.ok().flatten().map(from_now);
         }
     }
 
     /// Lets deliveries go whose time has come.
     async fn promote_due(&mut self) {
         if self.next_due.is_some_and(|due| due <= Instant::now()) {
-            self.next_due = None;
-            let destination = self.setup.name.clone();
-            let promoted = self.setup.writer.ask(|ack| Command::Promote { destination, by: Timestamp::now(), ack }).await;
-            if let Err(error) = promoted {
-                tracing::warn!(event = "promote_failed", destination = self.setup.name, %error, "tried again");
-                self.not_before = Instant::now() + STORE_PAUSE;
-            }
+            self.promote(Timestamp::now()).await;
         }
     }
 
-    fn send(&mut self, key: DeliveryKey, tries: u32, queued_at_ms: i64, body: Vec<u8>) {
+    async fn promote(&mut self, by: Timestamp) {
+        self.next_due = None;
+        let destination = self.setup.name.clone();
+        let promoted = self.setup.writer.ask(|ack| Command::Promote { destination, by, ack }).await;
+        if let Err(error) = promoted {
+            tracing::warn!(event = "promote_failed", destination = self.setup.name, %error, "tried again");
+            self.not_before = Instant::now() + STORE_PAUSE;
+        }
+        self.hungry = true;
+    }
+
+    fn send(&mut self, key: DeliveryKey, tries: u32, queued_at_ms: i64, body: Bytes) {
+        if let Some(rate) = self.setup.upload.max_per_second {
+            let now = Instant::now();
+            self.next_of_rate = self.next_of_rate.max(now) + Duration::from_secs(1) / rate.max(1);
+        }
         let destination = Arc::clone(&self.setup.destination);
         let parcel = Parcel {
             report_id: key.report_id,
             correlation_id: key.correlation_id,
             serial: key.serial.clone(),
             queued_at_ms,
-            body: body.into(),
+            body,
         };
         let named = key.clone();
         let handle = self.sending.spawn(async move {
@@ -278,7 +435,7 @@ impl Dispatcher {
         let now = Instant::now();
         match delivered {
             Ok(receipt) => {
-                self.well();
+                self.well().await;
                 tracing::info!(event = "report_sent", correlation_id = %key.correlation_id, report_id = %key.report_id,
                     destination = self.setup.name, receipt, "delivered");
                 let address = self.setup.destination.address();
@@ -301,7 +458,7 @@ impl Dispatcher {
                 self.waits(&key, error);
             }
             Err(Verdict::FailReport { error }) => {
-                self.well();
+                self.well().await;
                 let error = error.with_correlation(key.correlation_id);
                 tracing::warn!(event = "report_failed", correlation_id = %key.correlation_id, report_id = %key.report_id,
                     destination = self.setup.name, code = %error.code, reason = error.message, "refused for good; waits for a person");
@@ -320,15 +477,24 @@ impl Dispatcher {
     }
 
     /// The destination answers as it should.
-    fn well(&mut self) {
+    async fn well(&mut self) {
+        let was_open = self.breaker.is_open();
         self.breaker.succeeded();
         self.paused = None;
+        if was_open {
+            let now = Instant::now();
+            self.remember_breaker(now);
+            // Everything is due at once; stations that waited for the same server begin one after the other.
+            self.not_before = now + COMING_BACK.mul_f64(fastrand::f64());
+            self.promote(Timestamp::MAX).await;
+        }
         self.show(Connection::Online, None, None);
     }
 
     /// The destination cannot be reached.
     fn down(&mut self, now: Instant, error: &ErrorReport) {
-        self.breaker.failed(now);
+        self.breaker.failed(now, fastrand::f64());
+        self.remember_breaker(now);
         match self.breaker.allowed(now) {
             Allowed::NothingUntil(until) => self.show(Connection::BreakerOpen, Some(error), Some(until)),
             _ => {
@@ -385,7 +551,7 @@ impl Dispatcher {
         match settled.result {
             Ok(()) => {
                 // A newer revision of the same report may have waited for this one.
-                self.hungry = true;
+                self.hungry |= self.blocked;
             }
             Err(error) => {
                 tracing::warn!(event = "outcome_not_stored", destination = self.setup.name, %error, "the report is sent again; the server keeps one");
@@ -407,7 +573,8 @@ impl Dispatcher {
 
     fn show(&mut self, state: Connection, error: Option<&ErrorReport>, next_try: Option<Instant>) {
         let message = error.map(|error| error.message.clone());
-        if self.state == (state, message.clone()) && next_try.is_none() {
+        // Answers to what was on its way when a person began to hold it.
+        if self.held && state != Connection::Held || self.state == (state, message.clone()) && next_try.is_none() {
             return;
         }
         if self.state.0 != state {

@@ -28,7 +28,7 @@ pub(crate) fn snapshot() -> Snapshot {
             config_problem: None,
             data: "/var/lib/waybill/default".to_owned(),
         },
-        queue: QueueStatus { waiting: 12, fullest: 12, max_entries: 10_000, full: false },
+        queue: QueueStatus { waiting: 12, fullest: 12, max_entries: 10_000, full: false, ..QueueStatus::default() },
         sources: vec![SourceStatus {
             name: "ict".to_owned(),
             folder: "/data/ict".to_owned(),
@@ -62,6 +62,7 @@ pub(crate) fn destination(name: &str, sent: u64) -> DestinationStatus {
         discarded: 0,
         evicted: 0,
         last_sent_ms: None,
+        most: 0,
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use waybill_shared::error::ErrorReport;
 
-use super::{AgentState, Connection, Identity, Snapshot, SourceState};
+use super::{AgentState, Connection, DeliveryState, FullBy, Identity, Snapshot, SourceState};
 
 /// One thing that happened. Events speak of what is durable: a report is `Queued` only once it survives a power cut.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +56,8 @@ pub enum Event {
         destinations: Vec<String>,
         /// False if other units of the file could not be converted: a `FileBroken` follows and counts the file.
         whole: bool,
+        /// True if it was taken from the archive once more: the file was counted before.
+        again: bool,
     },
     /// A file could not be converted and was set aside.
     FileBroken {
@@ -164,7 +166,29 @@ pub enum Event {
     QueueFull {
         /// Whether it is full.
         full: bool,
+        /// Which bound is reached.
+        by: Option<FullBy>,
     },
+    /// A person took deliveries up again, or gave them up.
+    Changed {
+        /// Where they go.
+        destination: String,
+        /// What they were.
+        from: DeliveryState,
+        /// What they are now.
+        to: DeliveryState,
+        /// How many.
+        count: u64,
+    },
+    /// A person holds a lane, or lets it go again.
+    LaneHeld {
+        /// 1 goes first, 10 last.
+        priority: u8,
+        /// Whether it is held.
+        held: bool,
+    },
+    /// A person has seen what was lost.
+    LossesSeen,
 }
 
 /// What a new configuration means for those who look on.

@@ -8,6 +8,7 @@ mod health;
 mod hello;
 mod history;
 mod log;
+mod queue;
 mod reply;
 mod request;
 mod secret;
@@ -21,6 +22,10 @@ pub use health::{CheckResult, HealthReport, HealthState};
 pub use hello::{AgentState, ClientKind, Frozen, Hello, StatusBrief};
 pub use history::{HistoryFilter, HistoryOutcome, HistoryRow, Via};
 pub use log::{LogFilter, LogLevelName, LogLine};
+pub use queue::{
+    Changed, DeliveryFilter, EntryDetails, Fault, FsckReport, FullBy, LaneRow, LossRow, REPORT_PART_BYTES, ReportPart, Search,
+    SearchBy, Which,
+};
 pub use reply::{ConversionErrorRow, DeliveryRow, Diagnosis, Reply};
 pub use request::{Page, Request};
 pub use secret::{SecretRow, SecretText};

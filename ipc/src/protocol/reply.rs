@@ -5,8 +5,8 @@ use waybill_shared::config::compare::Difference;
 use waybill_shared::error::ErrorReport;
 
 use super::{
-    AccessStatus, BackupRow, ConfigChanged, ConfigState, DeliveryState, DestinationTest, HealthReport, HistoryRow, LogLine,
-    SecretRow, Snapshot,
+    AccessStatus, BackupRow, Changed, ConfigChanged, ConfigState, DeliveryState, DestinationTest, EntryDetails, FsckReport,
+    HealthReport, HistoryRow, LaneRow, LogLine, LossRow, ReportPart, SecretRow, Snapshot,
 };
 
 /// An answer.
@@ -18,6 +18,20 @@ pub enum Reply {
     Status(Box<Snapshot>),
     /// To `Deliveries`.
     Deliveries(Vec<DeliveryRow>),
+    /// To `Delivery`.
+    Delivery(Box<EntryDetails>),
+    /// To `ReportText`.
+    ReportText(ReportPart),
+    /// To `Lanes`.
+    Lanes(Vec<LaneRow>),
+    /// To `Losses`.
+    Losses(Vec<LossRow>),
+    /// To `RetryDeliveries` and `DiscardDeliveries`.
+    Changed(Changed),
+    /// To `Fsck`.
+    Fsck(FsckReport),
+    /// To `BackupQueue`: where the copy lies.
+    BackupQueue(String),
     /// To `ConversionErrors`.
     ConversionErrors(Vec<ConversionErrorRow>),
     /// To `Health`.
@@ -84,6 +98,8 @@ pub struct DeliveryRow {
     pub priority: u8,
     /// Tries that counted.
     pub attempts: u32,
+    /// Tries in all.
+    pub tries: u32,
     /// When it was queued, milliseconds since 1970 UTC.
     pub queued_at_ms: i64,
     /// When it is tried next, if not at once.
@@ -92,6 +108,10 @@ pub struct DeliveryRow {
     pub finished_at_ms: Option<i64>,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// Code of what went wrong last.
+    pub error_code: Option<String>,
+    /// Where it arrived or lies, in words: what the destination answered, a path; why it was given up.
+    pub receipt: Option<String>,
 }
 
 /// A file that could not be converted.

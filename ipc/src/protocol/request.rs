@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use waybill_shared::config::Edit;
 
-use super::{ConfigChange, ConfigVersion, DeliveryState, HistoryFilter, LogFilter, SecretText};
+use super::{ConfigChange, ConfigVersion, DeliveryFilter, HistoryFilter, LogFilter, SecretText, Which};
 
 /// A request. Each gets exactly one [`Reply`](super::Reply) or one error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,13 +12,64 @@ pub enum Request {
     Status,
     /// Deliveries, the newest last.
     Deliveries {
-        /// Only those to this destination.
-        destination: Option<String>,
-        /// Only those in this state.
-        state: Option<DeliveryState>,
+        /// Which.
+        filter: DeliveryFilter,
         /// Which part of the list.
         page: Page,
     },
+    /// All of one report.
+    Delivery {
+        /// Its entry.
+        entry: i64,
+    },
+    /// Part of a report as it is, or will be, sent.
+    ReportText {
+        /// Its entry.
+        entry: i64,
+        /// From which byte on.
+        offset: u64,
+    },
+    /// The lanes of all destinations in which something is or was.
+    Lanes,
+    /// What was lost by damage of the store, the newest first.
+    Losses,
+    /// Take deliveries up again that failed, were discarded or had to make room; those that wait for their time go now.
+    RetryDeliveries {
+        /// Which.
+        which: Which,
+    },
+    /// Give deliveries up that wait or failed. They are kept for a while and can be taken up again.
+    DiscardDeliveries {
+        /// Which.
+        which: Which,
+        /// Why, in the person's words.
+        why: String,
+    },
+    /// Hold a lane, or let it go again.
+    HoldLane {
+        /// 1 goes first, 10 last.
+        priority: u8,
+        /// Whether it is held from now on.
+        held: bool,
+    },
+    /// Hold a destination, or let it go again.
+    HoldDestination {
+        /// Its name.
+        name: String,
+        /// Whether it is held from now on.
+        held: bool,
+    },
+    /// Ask a destination now that is left alone or asked from time to time.
+    ResetBreaker {
+        /// Its name.
+        name: String,
+    },
+    /// Say that the losses were seen.
+    LossesSeen,
+    /// Compare the store with itself: counts, checksums, files.
+    Fsck,
+    /// Copy the whole store, as it is at one moment, into the agent's backups.
+    BackupQueue,
     /// Files that could not be converted, the newest first.
     ConversionErrors {
         /// Which part of the list.
@@ -137,6 +188,10 @@ impl Request {
         match self {
             Self::Status
             | Self::Deliveries { .. }
+            | Self::Delivery { .. }
+            | Self::ReportText { .. }
+            | Self::Lanes
+            | Self::Losses
             | Self::ConversionErrors { .. }
             | Self::Subscribe
             | Self::Unsubscribe
@@ -149,7 +204,15 @@ impl Request {
             | Self::ConfigDiff { .. }
             | Self::Secrets
             | Self::Access => false,
-            Self::ConfigChange(_)
+            Self::RetryDeliveries { .. }
+            | Self::DiscardDeliveries { .. }
+            | Self::HoldLane { .. }
+            | Self::HoldDestination { .. }
+            | Self::ResetBreaker { .. }
+            | Self::LossesSeen
+            | Self::Fsck
+            | Self::BackupQueue
+            | Self::ConfigChange(_)
             | Self::ConfigRestore { .. }
             | Self::SetSecret { .. }
             | Self::ClearSecret { .. }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use waybill_shared::error::ErrorReport;
 
-use super::{AgentState, Configured, DestinationHead, Event, SourceHead};
+use super::{AgentState, Configured, DestinationHead, Event, FullBy, SourceHead};
 
 /// How many of the latest happenings a snapshot keeps.
 pub const RECENT_LIMIT: usize = 50;
@@ -91,6 +91,12 @@ pub struct QueueStatus {
     pub max_entries: u64,
     /// Whether files are turned away.
     pub full: bool,
+    /// Which bound is reached, if one is.
+    pub full_by: Option<FullBy>,
+    /// Lanes from which nothing goes, because somebody holds them.
+    pub held_lanes: Vec<u8>,
+    /// Times at which damage was found in the store and something was lost, that nobody has said he has seen.
+    pub losses: u32,
 }
 
 impl QueueStatus {
@@ -169,7 +175,7 @@ pub enum DeliveryState {
 pub enum Connection {
     /// Nothing was sent yet.
     Idle,
-    /// The last report arrived.
+    /// The last report arrived, or the place has answered since.
     Online,
     /// The last try failed; it is tried again.
     Degraded,
@@ -181,6 +187,8 @@ pub enum Connection {
     Removed,
     /// Switched off in the configuration; everything waits.
     Disabled,
+    /// Held by a person; everything waits.
+    Held,
 }
 
 /// A destination and its deliveries. Issued = pending + sending + sent + failed + discarded + evicted.
@@ -212,6 +220,8 @@ pub struct DestinationStatus {
     pub evicted: u64,
     /// When the last one arrived, milliseconds since 1970 UTC.
     pub last_sent_ms: Option<i64>,
+    /// Most deliveries that ever waited at the same time.
+    pub most: u64,
 }
 
 /// One of the latest happenings.
@@ -277,6 +287,7 @@ impl DestinationStatus {
             discarded: 0,
             evicted: 0,
             last_sent_ms: None,
+            most: 0,
         });
         let switched = (status.state == Connection::Disabled) == head.enabled || status.state == Connection::Removed;
         if switched || status.kind != head.kind || status.address != head.address {
@@ -340,16 +351,16 @@ impl Snapshot {
             Event::Source { source, state, error } => self.source_changed(at_ms, source, *state, error.as_ref()),
             Event::FileSeen { source, .. } => self.with_source(source, |s| s.waiting += 1),
             Event::FileForgotten { source, .. } => self.with_source(source, |s| s.waiting = s.waiting.saturating_sub(1)),
-            Event::FileQueued { source, file, correlation_id, reports, serial, destinations, whole } => {
+            Event::FileQueued { source, file, correlation_id, reports, serial, destinations, whole, again } => {
                 self.with_source(source, |s| {
-                    if *whole {
+                    if *whole && !*again {
                         s.waiting = s.waiting.saturating_sub(1);
                         s.queued += 1;
                     }
                     s.reports += u64::from(*reports);
                 });
                 for destination in destinations {
-                    self.with_destination(destination, |d| d.pending += u64::from(*reports));
+                    self.with_destination(destination, |d| d.wait(u64::from(*reports)));
                 }
                 let subject = if *reports == 1 { format!("{file} · {serial}") } else { format!("{file} · {reports} reports") };
                 self.note(at_ms, ActivityKind::Queued, source, subject, Some(correlation_id), None);
@@ -394,7 +405,19 @@ impl Snapshot {
             Event::Destination { destination, state, error, next_try_ms } => {
                 self.destination_changed(at_ms, destination, *state, error.as_ref(), *next_try_ms);
             }
-            Event::QueueFull { full } => self.queue.full = *full,
+            Event::QueueFull { full, by } => (self.queue.full, self.queue.full_by) = (*full, *by),
+            Event::Changed { destination, from, to, count } => self.with_destination(destination, |d| {
+                d.leave(*from, *count);
+                d.come(*to, *count);
+            }),
+            Event::LaneHeld { priority, held } => {
+                self.queue.held_lanes.retain(|lane| lane != priority);
+                if *held {
+                    self.queue.held_lanes.push(*priority);
+                    self.queue.held_lanes.sort_unstable();
+                }
+            }
+            Event::LossesSeen => self.queue.losses = 0,
             Event::Configured(configured) => self.configured(configured),
             Event::LetGo { destination, pending, failed, moved, to } => {
                 self.let_go(destination, *pending, *failed, *moved, to.as_deref());
@@ -440,7 +463,7 @@ impl Snapshot {
             d.discarded += (pending + failed).saturating_sub(moved);
         });
         if let Some(to) = to {
-            self.with_destination(to, |d| d.pending += moved);
+            self.with_destination(to, |d| d.wait(moved));
         }
         let gone = |d: &DestinationStatus| d.state == Connection::Removed && d.pending + d.sending + d.failed == 0;
         let (former, stay) = std::mem::take(&mut self.destinations).into_iter().partition(gone);
@@ -524,5 +547,38 @@ impl DestinationStatus {
     /// One delivery ends: it was on its way, or it waited.
     fn leave_waiting(&mut self) {
         if self.sending > 0 { self.sending -= 1 } else { self.pending = self.pending.saturating_sub(1) }
+    }
+
+    /// So many more wait.
+    fn wait(&mut self, count: u64) {
+        self.pending += count;
+        self.most = self.most.max(self.pending + self.sending);
+    }
+
+    fn leave(&mut self, state: DeliveryState, count: u64) {
+        match state {
+            DeliveryState::Staged => {}
+            DeliveryState::Pending | DeliveryState::Sending => (0..count).for_each(|_| self.leave_waiting_first()),
+            DeliveryState::Sent => self.sent = self.sent.saturating_sub(count),
+            DeliveryState::Failed => self.failed = self.failed.saturating_sub(count),
+            DeliveryState::Discarded => self.discarded = self.discarded.saturating_sub(count),
+            DeliveryState::Evicted => self.evicted = self.evicted.saturating_sub(count),
+        }
+    }
+
+    /// One delivery is taken from those that wait; only if there is none from those on their way.
+    fn leave_waiting_first(&mut self) {
+        if self.pending > 0 { self.pending -= 1 } else { self.sending = self.sending.saturating_sub(1) }
+    }
+
+    fn come(&mut self, state: DeliveryState, count: u64) {
+        match state {
+            DeliveryState::Staged => {}
+            DeliveryState::Pending | DeliveryState::Sending => self.wait(count),
+            DeliveryState::Sent => self.sent += count,
+            DeliveryState::Failed => self.failed += count,
+            DeliveryState::Discarded => self.discarded += count,
+            DeliveryState::Evicted => self.evicted += count,
+        }
     }
 }

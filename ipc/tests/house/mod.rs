@@ -14,8 +14,8 @@ use waybill_ipc::client::Deadlines;
 use waybill_ipc::codec;
 use waybill_ipc::peer::Peer;
 use waybill_ipc::protocol::{
-    AgentState, ClientKind, ClientMessage, DeliveryRow, Event, Frozen, Hello, PROTOCOL, Page, Reply, Request, ServerMessage,
-    StatusBrief, Update,
+    AgentState, ClientKind, ClientMessage, DeliveryFilter, DeliveryRow, Event, Frozen, Hello, PROTOCOL, Page, Reply, Request,
+    ServerMessage, StatusBrief, Update,
 };
 use waybill_ipc::server::{Limits, Service, Updates, serve};
 use waybill_ipc::transport::{self, Listener, Stream};
@@ -142,7 +142,7 @@ impl Service for Fake {
     async fn request(&self, (): &(), request: Request) -> Result<Reply, ErrorReport> {
         let _working = Counted::new(&self.working);
         self.asked.lock().unwrap().push(request.clone());
-        let Request::Deliveries { destination: Some(script), .. } = request else {
+        let Request::Deliveries { filter: DeliveryFilter { destination: Some(script), .. }, .. } = request else {
             return Ok(Reply::Status(Box::new(samples::snapshot())));
         };
         match script.split_once(' ').unwrap_or((&script, "")) {
@@ -238,7 +238,8 @@ fn rows(script: &str) -> Reply {
 
 /// The request that makes [`Fake`] do so.
 pub fn script(script: &str) -> Request {
-    Request::Deliveries { destination: Some(script.to_owned()), state: None, page: Page { after: None, limit: 1 } }
+    let filter = DeliveryFilter { destination: Some(script.to_owned()), ..DeliveryFilter::default() };
+    Request::Deliveries { filter, page: Page { after: None, limit: 1 } }
 }
 
 /// What [`Fake`] was asked, from its answer.

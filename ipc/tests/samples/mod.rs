@@ -1,14 +1,15 @@
 //! One sample of every message, and of every value of every enumeration inside of one.
 
+mod queue;
 mod station;
 
 use std::collections::VecDeque;
 
 use waybill_ipc::codec;
 use waybill_ipc::protocol::{
-    Activity, ActivityKind, AgentInfo, AgentState, ClientMessage, Configured, Connection, ConversionErrorRow, DeliveryRow,
-    DeliveryState, DestinationHead, DestinationStatus, Event, Former, Identity, Page, QueueStatus, Reply, Request, ServerMessage,
-    Snapshot, SourceHead, SourceState, SourceStatus, Update,
+    Activity, ActivityKind, AgentInfo, AgentState, ClientMessage, Configured, Connection, ConversionErrorRow, DeliveryFilter,
+    DeliveryRow, DeliveryState, DestinationHead, DestinationStatus, Event, Former, FullBy, Identity, Page, QueueStatus, Reply,
+    Request, ServerMessage, Snapshot, SourceHead, SourceState, SourceStatus, Update,
 };
 use waybill_shared::error::{Category, Code, ErrorReport};
 use waybill_shared::schema::{Fault, FaultKind};
@@ -46,6 +47,7 @@ pub struct Family {
 /// All of them.
 pub fn families() -> Vec<Family> {
     let mut families = conversation();
+    families.extend(queue::families());
     families.extend(station::families());
     families
 }
@@ -56,7 +58,7 @@ fn conversation() -> Vec<Family> {
         family("request", requests(), ask),
         family("request.deliveries.state", DELIVERY_STATES, |state| {
             let page = Page { after: None, limit: 1000 };
-            ask(Request::Deliveries { destination: None, state: Some(state), page })
+            ask(Request::Deliveries { filter: DeliveryFilter { state: Some(state), ..DeliveryFilter::default() }, page })
         }),
         family("result", [Ok(Reply::Done), Err(error())], response),
         family("reply", replies(), |reply| response(Ok(reply))),
@@ -68,14 +70,14 @@ fn conversation() -> Vec<Family> {
         family("delivery.state", DELIVERY_STATES, |state| response(Ok(Reply::Deliveries(vec![DeliveryRow { state, ..row() }])))),
         family(
             "server",
-            [ServerMessage::Response { id: 1, result: Ok(Reply::Done) }, news(Event::QueueFull { full: true })],
+            [ServerMessage::Response { id: 1, result: Ok(Reply::Done) }, news(Event::QueueFull { full: true, by: None })],
             Message::Server,
         ),
         family(
             "update",
             [
                 Update::Snapshot { seq: 70_000, missed: 300, snapshot: Box::new(snapshot()) },
-                Update::Event { seq: 70_000, at_ms: -1, event: Event::QueueFull { full: false } },
+                Update::Event { seq: 70_000, at_ms: -1, event: Event::QueueFull { full: false, by: None } },
             ],
             |update| Message::Server(ServerMessage::Update(update)),
         ),
@@ -133,7 +135,7 @@ const SOURCE_STATES: [SourceState; 6] = [
     SourceState::Stopped,
     SourceState::Disabled,
 ];
-const CONNECTIONS: [Connection; 7] = [
+const CONNECTIONS: [Connection; 8] = [
     Connection::Idle,
     Connection::Online,
     Connection::Degraded,
@@ -141,6 +143,7 @@ const CONNECTIONS: [Connection; 7] = [
     Connection::Paused,
     Connection::Removed,
     Connection::Disabled,
+    Connection::Held,
 ];
 const DELIVERY_STATES: [DeliveryState; 7] = [
     DeliveryState::Staged,
@@ -189,35 +192,29 @@ fn news(event: Event) -> ServerMessage {
 }
 
 fn requests() -> Vec<Request> {
-    let mut requests = vec![
-        Request::Status,
-        Request::Deliveries {
-            destination: Some("main".into()),
-            state: Some(DeliveryState::Failed),
-            page: Page { after: Some(-1), limit: 1000 },
-        },
+    let mut requests =
+        vec![Request::Status, Request::Deliveries { filter: queue::filter(), page: Page { after: Some(-1), limit: 1000 } }];
+    requests.extend(queue::requests());
+    requests.extend([
         Request::ConversionErrors { page: Page { after: None, limit: 50 } },
         Request::Subscribe,
         Request::Unsubscribe,
-    ];
+    ]);
     requests.extend(station::requests());
     requests
 }
 
 fn replies() -> Vec<Reply> {
-    let mut replies = vec![
-        Reply::Done,
-        Reply::Status(Box::new(snapshot())),
-        Reply::Deliveries(vec![row()]),
-        Reply::ConversionErrors(vec![ConversionErrorRow {
-            key: 3,
-            source: "ict".into(),
-            path: "/in/a.json".into(),
-            moved_to: Some("/in/error/a.json".into()),
-            at_ms: 1_700_000_000_000,
-            error: error(),
-        }]),
-    ];
+    let mut replies = vec![Reply::Done, Reply::Status(Box::new(snapshot())), Reply::Deliveries(vec![row()])];
+    replies.extend(queue::replies());
+    replies.push(Reply::ConversionErrors(vec![ConversionErrorRow {
+        key: 3,
+        source: "ict".into(),
+        path: "/in/a.json".into(),
+        moved_to: Some("/in/error/a.json".into()),
+        at_ms: 1_700_000_000_000,
+        error: error(),
+    }]));
     replies.extend(station::replies());
     replies
 }
@@ -225,7 +222,7 @@ fn replies() -> Vec<Reply> {
 fn events() -> Vec<Event> {
     let (source, file, life): (String, String, String) = ("ict".into(), "Prüfling.json".into(), CORRELATION.into());
     let (destination, report_id, serial): (String, String, String) = ("main".into(), REPORT.into(), "SN1".into());
-    vec![
+    let mut events = vec![
         Event::Agent { state: AgentState::Running },
         Event::Source { source: source.clone(), state: SourceState::Unavailable, error: Some(error()) },
         Event::FileSeen { source: source.clone(), file: file.clone(), correlation_id: life.clone() },
@@ -238,6 +235,7 @@ fn events() -> Vec<Event> {
             serial: serial.clone(),
             destinations: vec!["main".into(), "archive".into()],
             whole: true,
+            again: false,
         },
         Event::FileBroken { source, file, correlation_id: life.clone(), error: error(), moved_to: None },
         Event::Sent {
@@ -268,8 +266,9 @@ fn events() -> Vec<Event> {
         Event::Configured(Box::new(configured())),
         Event::LetGo { destination: "old".into(), pending: 300, failed: 2, moved: 251, to: Some("main".into()) },
         Event::ConfigProblem { error: Some(error()) },
-        Event::QueueFull { full: true },
-    ]
+    ];
+    events.extend(queue::events());
+    events
 }
 
 /// Who the station is.
@@ -333,10 +332,13 @@ pub fn row() -> DeliveryRow {
         result: "P".into(),
         priority: 5,
         attempts: 251,
+        tries: 300,
         queued_at_ms: 1_700_000_000_000,
         due_at_ms: None,
         finished_at_ms: Some(65_536),
-        last_error: Some("WB5001: no route".into()),
+        last_error: Some("no route".into()),
+        error_code: Some("WB5001".into()),
+        receipt: None,
     }
 }
 
@@ -354,7 +356,15 @@ pub fn snapshot() -> Snapshot {
             config_problem: Some(error()),
             data: "/var/lib/waybill".into(),
         },
-        queue: QueueStatus { waiting: 3, fullest: 2, max_entries: 100_000, full: false },
+        queue: QueueStatus {
+            waiting: 3,
+            fullest: 2,
+            max_entries: 100_000,
+            full: false,
+            full_by: Some(FullBy::Bytes),
+            held_lanes: vec![9],
+            losses: 1,
+        },
         sources: vec![source("ict")],
         destinations: vec![destination("main")],
         recent: VecDeque::from([Activity {
@@ -398,5 +408,6 @@ fn destination(name: &str) -> DestinationStatus {
         discarded: 5,
         evicted: 6,
         last_sent_ms: Some(1_700_000_000_000),
+        most: 300,
     }
 }

@@ -22,6 +22,19 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     platform::sync_folder(&folder_of(path))
 }
 
+/// Replaces `path` by `bytes` as [`replace`] does; the file is only for its owner.
+///
+/// # Errors
+/// Any I/O error; the old file is then still whole.
+pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = folder_of(path).join(format!("{TEMPORARY_PREFIX}{}", uuid::Uuid::new_v4().simple()));
+    let mut staged = Staged::create(path, &temporary, Access::Private)?;
+    staged.write(bytes)?;
+    staged.sync()?;
+    staged.rename()?;
+    platform::sync_folder(&folder_of(path))
+}
+
 /// Who may use a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -130,6 +143,17 @@ impl Drop for Staged {
             let _given_up = std::fs::remove_file(&self.temporary);
         }
     }
+}
+
+/// Makes a file that was written beside its place durable and puts it there, over what may be there.
+///
+/// # Errors
+/// Any I/O error; `part` then lies where it was, or in its place.
+pub fn publish(part: &Path, to: &Path) -> io::Result<()> {
+    std::fs::OpenOptions::new().write(true).open(part)?.sync_all()?;
+    #[allow(clippy::disallowed_methods, reason = "this is the one module that replaces files")]
+    platform::retry_sharing(|| std::fs::rename(part, to))?;
+    platform::sync_folder(&folder_of(to))
 }
 
 /// Writes a new file durably; fails if `path` exists. The file is only for its owner.

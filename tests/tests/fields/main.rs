@@ -10,6 +10,7 @@
 )]
 
 mod agent;
+mod queue;
 mod sending;
 mod sources;
 mod station;
@@ -102,6 +103,12 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         &["tls.min_version"],
     ),
     ("fields/sending.rs", "sent_reports_are_kept_as_long_as_is_said", &["retention.sent_days"]),
+    ("fields/queue.rs", "reports_may_take_so_many_bytes_and_no_more", &["queue.max_bytes"]),
+    ("fields/queue.rs", "so_much_of_the_disk_stays_free_as_is_said", &["queue.min_free_bytes", "queue.min_free_percent"]),
+    ("fields/queue.rs", "many_failed_reports_make_a_destination_unhealthy", &["queue.max_failed"]),
+    ("fields/queue.rs", "what_was_given_up_is_kept_as_long_as_is_said", &["retention.discarded_days"]),
+    ("fields/queue.rs", "so_many_reports_a_second_are_sent_as_is_said", &["upload.max_per_second"]),
+    ("fields/queue.rs", "reports_that_need_not_arrive_make_room_before_the_queue_is_full", &["destination[].required"]),
     ("fields/sources.rs", "taken_and_broken_files_are_kept_as_long_as_is_said", &["retention.done_days", "retention.error_days"]),
     (
         "ipc_abuse.rs",

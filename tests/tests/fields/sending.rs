@@ -116,10 +116,10 @@ fn a_destination_that_is_down_is_left_alone_as_long_as_is_said() {
     station.drop_reports("ict", [0]);
     let open = |s: &Snapshot| s.destinations[0].state == Connection::BreakerOpen;
     let waits = next_try(&agent.wait_for("it is left alone", open)).unwrap();
-    assert!((500..=1000).contains(&waits), "{waits} s");
+    assert!((400..=1500).contains(&waits), "{waits} s: longer or shorter by chance, up to its half");
     // The longest counts for the first time as well. A destination that is changed begins anew.
     ipc.change(&[set("upload.breaker_cooldown_secs", 60), set("upload.breaker_max_cooldown_secs", 60)]).unwrap();
-    let shorter = |s: &Snapshot| open(s) && next_try(s).is_some_and(|seconds| seconds <= 60);
+    let shorter = |s: &Snapshot| open(s) && next_try(s).is_some_and(|seconds| seconds <= 90);
     agent.wait_for("it is left alone for a shorter time", shorter);
     ipc.change(&[set("upload.breaker_failures", 100)]).unwrap();
     agent.wait_for("it is tried again and again", |s| s.destinations[0].error.is_some() && !open(s));

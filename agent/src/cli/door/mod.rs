@@ -20,7 +20,7 @@ use crate::serve::answers::secret_text;
 use offline::Offline;
 
 /// An open door.
-pub(super) struct Door<'a> {
+pub(in crate::cli) struct Door<'a> {
     way: Way,
     pin: &'a Pin,
 }
@@ -55,7 +55,7 @@ impl<'a> Door<'a> {
     ///
     /// # Errors
     /// The agent's own; without an agent the same, and `AgentNotRunning` for what only a running one can do.
-    pub(super) async fn request(&self, request: Request) -> Result<Reply, ErrorReport> {
+    pub(in crate::cli) async fn request(&self, request: Request) -> Result<Reply, ErrorReport> {
         let needed = access::needed(&request);
         if needed > Role::Viewer && !matches!(request, Request::Elevate { .. }) {
             self.elevate(needed).await?;

@@ -113,8 +113,29 @@ impl Offline {
                 );
                 written.map(Reply::Diagnosis)
             }
+            Request::Fsck => {
+                let places = queue::Places::of(instance);
+                if !places.database.exists() {
+                    return Err(ErrorReport::new(
+                        Code::NotFound,
+                        "there is no queue yet: no agent of this instance has ever run",
+                    ));
+                }
+                queue::check(&places, Duration::from_secs(3600)).map(Reply::Fsck).map_err(|error| error.report())
+            }
             Request::Status
             | Request::Deliveries { .. }
+            | Request::Delivery { .. }
+            | Request::ReportText { .. }
+            | Request::Lanes
+            | Request::Losses
+            | Request::RetryDeliveries { .. }
+            | Request::DiscardDeliveries { .. }
+            | Request::HoldLane { .. }
+            | Request::HoldDestination { .. }
+            | Request::ResetBreaker { .. }
+            | Request::LossesSeen
+            | Request::BackupQueue
             | Request::ConversionErrors { .. }
             | Request::Health { .. }
             | Request::Subscribe

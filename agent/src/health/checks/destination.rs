@@ -17,11 +17,13 @@ pub struct Limits {
     pub degraded: Duration,
     /// Unhealthy if the oldest has waited longer.
     pub unhealthy: Duration,
+    /// Unhealthy if so many have failed.
+    pub failed: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { degraded: Duration::from_secs(15 * 60), unhealthy: Duration::from_secs(24 * 3600) }
+        Self { degraded: Duration::from_secs(15 * 60), unhealthy: Duration::from_secs(24 * 3600), failed: 10_000 }
     }
 }
 
@@ -78,7 +80,8 @@ fn judge(status: &DestinationStatus, waiting: Waiting, answer: Answer, limits: L
     if status.failed > 0 {
         let message = format!("{} {} refused for good and wait for a person", status.failed, reports(status.failed));
         let error = ErrorReport::new(Code::ReportRefused, format!("{message} (destination {})", status.name));
-        troubles.push(Trouble(HealthState::Degraded, message, Some(error)));
+        let state = if status.failed >= limits.failed { HealthState::Unhealthy } else { HealthState::Degraded };
+        troubles.push(Trouble(state, message, Some(error)));
     }
     let oldest_age = match waiting {
         Some(Ok(Some(queued_at))) => Some(now_ms.saturating_sub(queued_at).max(0)),
@@ -135,6 +138,10 @@ fn connection(status: &DestinationStatus, troubles: &mut Vec<Trouble>) {
                 format!("it is switched off in the configuration and {waiting} {} wait for it", noun(waiting)),
             ),
         },
+        Connection::Held => trouble(
+            HealthState::Degraded,
+            format!("somebody holds it and {} {} wait for it", status.pending, noun(status.pending)),
+        ),
         Connection::Idle | Connection::Online => {}
     }
 }

@@ -4,6 +4,7 @@
 //! history. Nothing here blocks a task: files, hashes and the keyring have desks of their own.
 
 mod configuration;
+mod queue;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +21,12 @@ use super::answers::{self, secret};
 use super::hub::{Hub, Subscription};
 use crate::access::{self, Gate, Who};
 use crate::agent::Live;
+use crate::agent::Orders;
 use crate::agent::keeper::{By, Changes};
 use crate::desk::Desk;
 use crate::health;
 use crate::history::{History, NewEntry};
-use crate::queue::{ListFilter, Reader};
+use crate::queue::{Reader, Writer};
 use crate::secrets;
 use crate::shutdown::StopRequests;
 
@@ -39,6 +41,10 @@ pub struct Parts {
     pub hub: Hub,
     /// Lists.
     pub reader: Reader,
+    /// What people do with what is in the queue.
+    pub writer: Writer,
+    /// What people want of destinations.
+    pub orders: Orders,
     /// The configuration in use.
     pub live: Live,
     /// Where wishes to change it go.
@@ -68,6 +74,8 @@ pub struct Service {
     config_desk: Desk,
     /// For reading the log, and for bundles.
     log_desk: Desk,
+    /// For looking at the whole of the store, and for copies of it.
+    store_desk: Desk,
 }
 
 /// One connection.
@@ -89,6 +97,7 @@ impl Service {
             secret_desk: Desk::open("secrets")?,
             config_desk: Desk::open("config-read")?,
             log_desk: Desk::open("log-read")?,
+            store_desk: Desk::open("store")?,
         })
     }
 
@@ -120,10 +129,26 @@ impl Service {
         let parts = &self.parts;
         match request {
             Request::Status => Ok(Reply::Status(Box::new(parts.hub.snapshot()))),
-            Request::Deliveries { destination, state, page } => {
-                let rows = parts.reader.deliveries(ListFilter { destination, state }, page).await;
-                rows.map(Reply::Deliveries).map_err(|error| error.report())
+            Request::Deliveries { filter, page } => {
+                parts.reader.deliveries(filter, page).await.map(Reply::Deliveries).map_err(|error| error.report())
             }
+            Request::Delivery { entry } => {
+                let details = parts.reader.entry(entry).await;
+                details.map(|details| Reply::Delivery(Box::new(details))).map_err(|error| error.report())
+            }
+            Request::ReportText { entry, offset } => {
+                parts.reader.report(entry, offset).await.map(Reply::ReportText).map_err(|error| error.report())
+            }
+            Request::Lanes => parts.reader.lanes().await.map(Reply::Lanes).map_err(|error| error.report()),
+            Request::Losses => parts.reader.losses().await.map(Reply::Losses).map_err(|error| error.report()),
+            Request::RetryDeliveries { which } => self.retry(session, which).await,
+            Request::DiscardDeliveries { which, why } => self.discard(session, which, &why).await,
+            Request::HoldLane { priority, held } => self.hold_lane(session, priority, held).await,
+            Request::HoldDestination { name, held } => self.hold_destination(session, &name, held).await,
+            Request::ResetBreaker { name } => self.reset_breaker(session, &name).await,
+            Request::LossesSeen => self.losses_seen(session).await,
+            Request::Fsck => self.fsck(session).await.map(Reply::Fsck),
+            Request::BackupQueue => self.backup_queue(session).await,
             Request::ConversionErrors { page } => {
                 parts.reader.conversion_errors(page).await.map(Reply::ConversionErrors).map_err(|error| error.report())
             }

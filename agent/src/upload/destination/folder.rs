@@ -222,7 +222,7 @@ mod tests {
             correlation_id: CorrelationId::new(),
             serial: serial.to_owned(),
             queued_at_ms: 0,
-            body: body.as_bytes().into(),
+            body: body.as_bytes().to_vec().into(),
         }
     }
 

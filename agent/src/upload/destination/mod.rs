@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use waybill_ipc::protocol::DestinationTest;
 use waybill_shared::config::{self, DestinationKind, Proxy, Tls, Upload};
 use waybill_shared::error::{Code, ErrorReport};
@@ -37,7 +38,7 @@ pub struct Parcel {
     /// When it was queued, milliseconds since 1970 UTC.
     pub queued_at_ms: i64,
     /// The WSJF.
-    pub body: Arc<[u8]>,
+    pub body: Bytes,
 }
 
 /// What came of a delivery: where it is now, or what to do instead.

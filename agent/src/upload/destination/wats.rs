@@ -75,7 +75,7 @@ impl Wats {
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/json")
             .header("X-Correlation-Id", parcel.correlation_id.to_string())
-            .body(parcel.body.to_vec());
+            .body(parcel.body.clone());
         match request.send().await {
             Ok(response) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(pause(proxy_refused())),
             Ok(response) => Ok(read_answer(response, parcel.report_id, &login.secrets).await),

@@ -67,7 +67,7 @@ fn one(ui: &mut Ui, table: Table<'_>, destination: &DestinationStatus) {
 fn tone(state: Connection) -> Tone {
     match state {
         Connection::Online => Tone::Good,
-        Connection::Degraded | Connection::BreakerOpen => Tone::Warning,
+        Connection::Degraded | Connection::BreakerOpen | Connection::Held => Tone::Warning,
         Connection::Paused => Tone::Bad,
         Connection::Idle | Connection::Removed | Connection::Disabled => Tone::Neutral,
     }

@@ -153,6 +153,8 @@ section! {
         enabled: bool = true;
         /// What it is
         kind: DestinationKind;
+        /// Whether its reports must arrive; those of one that need not make room at eight tenths of `queue.max_entries`, in the folder `evicted`
+        required: bool = true;
         /// kind `wats`: address of the server, http or https
         url: Option<String> = None, rule http_url();
         /// kind `wats`: private file that holds the token; without it the environment variable or the agent's secret store
@@ -187,8 +189,16 @@ section! {
     pub struct Queue on Settings {
         /// Most reports that may wait for one destination at the same time
         max_entries: u64 = 10_000, rule range(1, 10_000_000), unit "reports";
-        /// What happens when as many wait
+        /// Most bytes that the reports may take in the queue that wait for one destination
+        max_bytes: u64 = 4 * 1024 * 1024 * 1024, rule range(1024 * 1024, 1 << 50), unit "bytes";
+        /// Bytes that must stay free on the data folder's disk
+        min_free_bytes: u64 = 1024 * 1024 * 1024, rule range(0, 1 << 50), unit "bytes";
+        /// Part of the data folder's disk that must stay free; what is more of this and `min_free_bytes` counts
+        min_free_percent: u8 = 2, rule range(0, 50), unit "%";
+        /// What happens when there is no more room
         when_full: WhenFull = WhenFull::Reject;
+        /// Reports that failed and wait for a person, for one destination, from which on health says so
+        max_failed: u64 = 10_000, rule range(1, 10_000_000), unit "reports";
     }
 }
 
@@ -199,7 +209,7 @@ choice! {
         Reject = "reject",
         /// Sources stop looking at their folders until nine tenths are left.
         Pause = "pause",
-        /// The oldest waiting reports are written to the folder `evicted` to make room.
+        /// The oldest waiting reports are written to the folder `evicted` to make room for the count; where bytes or the disk set the limit it is as with `reject`.
         OldestFirst = "oldest_first",
     }
 }
@@ -213,6 +223,8 @@ section! {
         connect_timeout_secs: u64 = 10, rule range(1, 600), unit "s";
         /// Longest time for one report, from connecting to the whole answer
         timeout_secs: u64 = 60, rule range(1, 3600), unit "s";
+        /// Reports sent to one destination in a second; without it as many as it takes
+        max_per_second: Option<u32> = None, rule optional_range(1, 10_000), unit "reports/s";
         /// Tries of one report before it is set aside, counted only while the destination takes others
         max_retries: u32 = 10, rule range(0, 100), unit "tries";
         /// Pause before the second try; doubled for each further one
@@ -281,6 +293,8 @@ section! {
     pub struct Retention on Settings {
         /// How long a sent report is kept for looking at
         sent_days: u64 = 7, rule range(0, 3650), unit "days";
+        /// How long a report that a person gave up is kept, to be looked at or taken up again
+        discarded_days: u64 = 90, rule range(0, 3650), unit "days";
         /// How long taken files stay in the done folders; without it for ever
         done_days: Option<u64> = None, rule some_days(), unit "days";
         /// How long broken files stay in the error folders; without it for ever
