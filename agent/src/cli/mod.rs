@@ -5,6 +5,7 @@ mod ask;
 mod config;
 mod convert;
 mod demo;
+mod destinations;
 mod diagnose;
 mod door;
 mod explain;
@@ -87,6 +88,9 @@ enum Command {
     /// Look into the queue
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Look at destinations, test them, register this station
+    #[command(subcommand)]
+    Destinations(destinations::DestinationsCommand),
     /// Convert a file without sending anything: shows the report, or exactly what is wrong
     Convert(convert::ConvertArgs),
     /// Show, check and change the configuration
@@ -147,6 +151,7 @@ pub fn main() -> ExitCode {
             Command::Run => run::main(instance),
             Command::Status(args) => with_runtime(status::main(&instance, args)),
             Command::Queue(QueueCommand::List(args)) => with_runtime(list::main(&instance, args)),
+            Command::Destinations(command) => with_runtime(destinations::main(&instance, &pin, command)),
             Command::Convert(args) => convert::main(&instance, &args),
             Command::Init(args) => with_runtime(init::main(&instance, &pin, *args)),
             Command::Config(command) => with_runtime(config::main(&instance, &pin, command)),

@@ -213,6 +213,12 @@ section! {
         connect_timeout_secs: u64 = 10, rule range(1, 600), unit "s";
         /// Longest time for one report, from connecting to the whole answer
         timeout_secs: u64 = 60, rule range(1, 3600), unit "s";
+        /// Longest time in which nothing of a report goes to the server and nothing comes back; never longer than `timeout_secs`
+        read_timeout_secs: u64 = 30, rule range(1, 3600), unit "s";
+        /// Longest time for a call without a report: a test, a heartbeat, a registration
+        call_timeout_secs: u64 = 15, rule range(1, 300), unit "s";
+        /// Whether reports of 1 KiB and more go compressed (gzip): `auto` once the server has said that it takes them, `never`, or `always`
+        gzip: Gzip = Gzip::Auto;
         /// Tries of one report before it is set aside, counted only while the destination takes others
         max_retries: u32 = 10, rule range(0, 100), unit "tries";
         /// Pause before the second try; doubled for each further one
@@ -227,6 +233,18 @@ section! {
         breaker_max_cooldown_secs: u64 = 300, rule range(1, 86_400), unit "s";
         /// How often a paused destination is asked again
         paused_probe_secs: u64 = 300, rule range(1, 86_400), unit "s";
+    }
+}
+
+choice! {
+    /// Whether reports go compressed. A server that refuses one gets it plain at once, and no other compressed one until the next start.
+    pub enum Gzip {
+        /// Once an answer of the server has said that it takes them (`Accept-Encoding`).
+        Auto = "auto",
+        /// Never.
+        Never = "never",
+        /// Without asking.
+        Always = "always",
     }
 }
 
