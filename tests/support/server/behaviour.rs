@@ -36,7 +36,7 @@ pub enum Behaviour {
     StoreThenDrop,
     /// Stores the report and closes the connection after so many bytes of the answer.
     CutAnswer(usize),
-    /// Stores the report and answers byte by byte, with such a pause before each: never silent for long, and never done.
+    /// Stores the report and answers: the head at once, the body byte by byte with such a pause before each.
     Trickle(Duration),
     /// One each for the next posts, then [`Behaviour::Accept`]. Other requests are accepted and use nothing up.
     Script(Vec<Behaviour>),

@@ -75,7 +75,7 @@ impl Scissors {
         self.0.left.store(bytes, Ordering::Relaxed);
     }
 
-    /// Lets the bytes pass one by one from now on, with a pause before each.
+    /// Lets the bytes after the answer's head pass one by one from now on, with a pause before each.
     pub(super) fn trickle(&self, pause: Duration) {
         self.0.pause.store(u64::try_from(pause.as_millis()).expect("a short pause"), Ordering::Relaxed);
     }
@@ -97,6 +97,10 @@ impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let pause = self.scissors.0.pause.load(Ordering::Relaxed);
         if pause > 0 && !bytes.is_empty() {
+            if let Some(end) = bytes.windows(4).position(|part| part == b"\r\n\r\n") {
+                // The head goes as a whole.
+                return Pin::new(&mut self.stream).poll_write(context, &bytes[..end + 4]);
+            }
             let sleep = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_millis(pause))));
             std::task::ready!(sleep.as_mut().poll(context));
             self.pause = None;

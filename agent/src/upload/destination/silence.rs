@@ -1,7 +1,7 @@
 //! How long a server may be silent while it is sent something.
 //!
-//! Silence is that nothing moves, neither way: a large report on a slow line is not cut off as long as pieces of it go. Time that is spent
-//! on connecting does not count; it has a limit of its own.
+//! Silence is that nothing moves, neither way: a large report on a slow line is not cut off as long as pieces of it go. What comes back
+//! counts from the answer's head on, which is short. Time that is spent on connecting does not count; it has a limit of its own.
 
 use std::convert::Infallible;
 use std::pin::Pin;

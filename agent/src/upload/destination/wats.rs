@@ -113,13 +113,27 @@ impl Wats {
 
     /// A call without a report, in at most `limit`; of the answer no more than so many bytes are read.
     async fn call(&self, login: Login, request: RequestBuilder, limit: Duration, bytes: usize) -> Result<Said, Trouble> {
-        let trouble = |error: &reqwest::Error| Trouble::of(error, self.http.manual_proxy());
-        let request = request.header(AUTHORIZATION, login.header).header(ACCEPT, "application/json").timeout(limit);
-        let response = request.send().await.map_err(|error| trouble(&error))?;
-        self.gzip.heard(response.headers());
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let tls = response.extensions().get::<reqwest::tls::TlsInfo>().cloned();
-        let body = bounded_body(response, bytes).await.map_err(|error| trouble(&error))?;
+        let request = request.header(AUTHORIZATION, login.header).header(ACCEPT, "application/json");
+        // The client's own limit is that of a report.
+        let request = request.timeout(limit * 2);
+        let exchange = async {
+            let response = request.send().await?;
+            self.gzip.heard(response.headers());
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let tls = response.extensions().get::<reqwest::tls::TlsInfo>().cloned();
+            Ok((status, headers, tls, bounded_body(response, bytes).await?))
+        };
+        let (status, headers, tls, body) = match tokio::time::timeout(limit, exchange).await {
+            Ok(Ok(said)) => said,
+            Ok(Err(error)) => return Err(Trouble::of(&error, self.http.manual_proxy())),
+            Err(_) => {
+                let place = self.base.origin().ascii_serialization();
+                let seconds = limit.as_secs();
+                return Err(Trouble::Broken(format!(
+                    "{place}: no complete answer within {seconds} s (upload.call_timeout_secs)"
+                )));
+            }
+        };
         let body = without(body, &login.secrets);
         Ok(Said { status, headers, tls, body })
     }

@@ -26,7 +26,7 @@ pub(super) async fn test(wats: &Wats, depth: Depth) -> Result<DestinationTest, E
         login.client = wats.http.fresh().await?;
     }
     let (began, started) = (Timestamp::now(), Instant::now());
-    let asked = tokio::time::timeout(limit, wats.ask(login, limit)).await;
+    let asked = wats.ask(login, limit).await;
     let took = started.elapsed();
     let mut result = DestinationTest {
         destination: wats.name.clone(),
@@ -39,17 +39,13 @@ pub(super) async fn test(wats: &Wats, depth: Depth) -> Result<DestinationTest, E
         certificate: None,
     };
     match asked {
-        Err(_) => {
-            let silence = format!("{}: no complete answer within {} s", wats.base, limit.as_secs());
-            result.message = sentence(&silence, Code::DestinationUnreachable);
-        }
-        Ok(Err(trouble)) => {
+        Err(trouble) => {
             if depth == Depth::Whole && matches!(trouble, Trouble::Tls { certificate: true, .. }) {
                 result.certificate = look_at_certificate(wats, limit.saturating_sub(took)).await;
             }
             result.message = of_trouble(&trouble, result.certificate.as_ref());
         }
-        Ok(Ok(version)) => {
+        Ok(version) => {
             if version.is_ours() {
                 wats.identified.store(true, Ordering::Relaxed);
             }
