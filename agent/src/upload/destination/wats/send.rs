@@ -23,8 +23,9 @@ pub(super) async fn deliver(wats: &Wats, parcel: Parcel) -> Delivered {
         None => (Bytes::from_owner(parcel.body.clone()), Vec::new()),
         Some(shortened) => (shortened.body.into(), shortened.fields),
     };
+    let login = wats.login().await.map_err(|error| Verdict::PauseDestination { error })?;
     let until = Instant::now() + wats.http.report_limit();
-    let answer = post(wats, &parcel, body, until).await?;
+    let answer = post(wats, &login, &parcel, body, until).await?;
     if let Answer::Status { status: 200..=299, body: Body::EmptyOrJson, .. } = &answer
         && !wats.identified.load(Ordering::Relaxed)
         && wats.identify(until).await
@@ -45,12 +46,11 @@ pub(super) async fn deliver(wats: &Wats, parcel: Parcel) -> Delivered {
     Ok(format!("{}api/Report/Wsjf/{}", wats.base, parcel.report_id))
 }
 
-async fn post(wats: &Wats, parcel: &Parcel, body: Bytes, until: Instant) -> Result<Answer, Verdict> {
-    let login = wats.login().await.map_err(|error| Verdict::PauseDestination { error })?;
+async fn post(wats: &Wats, login: &Login, parcel: &Parcel, body: Bytes, until: Instant) -> Result<Answer, Verdict> {
     if wats.gzip.is_for(body.len())
         && let Some(packed) = gzip::packed(&body).await
     {
-        let answer = post_once(wats, &login, parcel, packed.into(), true, until).await?;
+        let answer = post_once(wats, login, parcel, packed.into(), true, until).await?;
         if !wats.gzip.is_refused_by(&answer) {
             return Ok(answer);
         }
@@ -61,7 +61,7 @@ async fn post(wats: &Wats, parcel: &Parcel, body: Bytes, until: Instant) -> Resu
             "the server does not take compressed reports: this one and all further ones go as they are"
         );
     }
-    post_once(wats, &login, parcel, body, false, until).await
+    post_once(wats, login, parcel, body, false, until).await
 }
 
 async fn post_once(
