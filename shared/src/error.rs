@@ -182,6 +182,8 @@ catalogue! {
     TlsFailed = "WB5007", Destination, Timeout, 503, "Check the server's certificate, tls.ca_file and this station's clock; reports wait and are sent by themselves";
     /// The proxy refuses to pass anything on
     ProxyRefused = "WB5008", Destination, Refused, 502, "Check proxy.url and proxy.user, and set the secret proxy.password; everything waits until then";
+    /// A report does not fit into what a destination takes
+    ReportDoesNotFit = "WB5009", Destination, Input, 422, "Shorten the number that the message names where the equipment gets it from, then copy the corrected file into the watch folder";
 
     /// No agent answers
     AgentNotRunning = "WB6001", Communication, NotRunning, 503, "Start it with `waybill-agent run`";

@@ -55,6 +55,7 @@ pages! {
     PayloadDamaged = "WB5006",
     TlsFailed = "WB5007",
     ProxyRefused = "WB5008",
+    ReportDoesNotFit = "WB5009",
     AgentNotRunning = "WB6001",
     ProtocolMismatch = "WB6002",
     PeerRefused = "WB6003",

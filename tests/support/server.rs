@@ -5,15 +5,16 @@
 //! other program can take it in between.
 //!
 //! What it speaks: `POST /api/Report/WSJF` (path in any case) with `Authorization: Basic <token>`, the same id overwrites;
-//! `GET /api/App/Version`. Anything without the token is answered 401 whatever the behaviour.
+//! `GET /api/App/Version` and `GET /api/App/Processes`; `POST /api/Client/Register` with [`REGISTER_TOKEN`], which gives the
+//! station a token of its own. Anything without a token is answered 401 whatever the behaviour.
 
 mod behaviour;
 mod serve;
 mod state;
 mod wire;
 
-pub use behaviour::Behaviour;
-pub use state::{IdRecord, Post, State};
+pub use behaviour::{Behaviour, Gzip};
+pub use state::{IdRecord, Post, Registration, State};
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,6 +31,9 @@ use tokio::sync::oneshot;
 use crate::platform;
 use crate::wait::{USUAL, bound, holds_within};
 use state::{Shared, lock};
+
+/// The token that is only good for registering, of every receiver.
+pub const REGISTER_TOKEN: &str = "cmVnaXN0ZXI6b25seQ==";
 
 /// A WATS-compatible server. Dropping it closes it.
 pub struct Receiver {
@@ -87,6 +91,22 @@ impl Receiver {
     /// Answers so from now on. Requests that hang already go on hanging until [`Receiver::release`].
     pub fn set(&self, behaviour: Behaviour) {
         *lock(&self.shared.behaviour) = behaviour;
+    }
+
+    /// Does so with compressed reports from now on.
+    pub fn set_gzip(&self, gzip: Gzip) {
+        *lock(&self.shared.gzip) = gzip;
+    }
+
+    /// Answers this when it is asked for its operations.
+    pub fn set_processes(&self, processes: Value) {
+        *lock(&self.shared.processes) = processes;
+    }
+
+    /// Every registration in the order of arrival.
+    #[must_use]
+    pub fn registrations(&self) -> Vec<Registration> {
+        self.state().registrations.clone()
     }
 
     /// Accepts what hangs at this moment.

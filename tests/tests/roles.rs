@@ -23,6 +23,7 @@ use waybill_ipc::protocol::{
 use waybill_shared::config::Edit;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_tests::ipc::Ipc;
+use waybill_tests::server::REGISTER_TOKEN;
 use waybill_tests::station::StationBuilder;
 use waybill_tests::{Agent, Receiver, Station, cli, ipc_client, raw_stream, wait_until};
 
@@ -109,6 +110,11 @@ table! {
         plain(Request::TestDestination { name: "main".into(), edits: Vec::new(), token: None });
     Request::TestDestination { token: Some(_), .. } => Engineer, Some("destination.test"),
         plain(Request::TestDestination { name: "main".into(), edits: Vec::new(), token: Some(text("another")) });
+    Request::TestDestinations { .. } => Operator, Some("destination.test"),
+        plain(Request::TestDestinations { names: vec!["main".into()] });
+    Request::RegisterDestination { .. } => Engineer, Some("destination.register"),
+        plain(Request::RegisterDestination { name: "spare".into(), token: text(REGISTER_TOKEN) });
+    Request::Processes { .. } => Operator, Some("destination.processes"), plain(Request::Processes { destination: "main".into() });
     Request::Access => Viewer, None, plain(Request::Access);
     Request::Elevate { .. } => Viewer, Some("access.elevate"), plain(Request::Elevate { pin: text(PIN) });
     Request::DropRole => Viewer, Some("access.drop_role"), plain(Request::DropRole);
@@ -314,6 +320,8 @@ fn target_of(request: &Request) -> String {
         | Request::ResetBreaker { name } => name.clone(),
         Request::RetryDeliveries { .. } | Request::DiscardDeliveries { .. } => "all that are failed".to_owned(),
         Request::HoldLane { .. } => "lane 9".to_owned(),
+        Request::TestDestinations { names } => names.join(", "),
+        Request::RegisterDestination { name, .. } | Request::Processes { destination: name } => name.clone(),
         _ => String::new(),
     }
 }
@@ -481,6 +489,8 @@ fn hostile_names_and_values_are_errors_and_lead_to_nothing_outside_of_the_agents
             Request::ConfigText { version: backup() },
             Request::ConfigDiff { from: backup(), to: ConfigVersion::Current },
             Request::TestDestination { name: name.clone(), edits: Vec::new(), token: Some(secret()) },
+            Request::RegisterDestination { name: name.clone(), token: secret() },
+            Request::Processes { destination: name.clone() },
             edit(add("source")),
             edit(add("destination")),
             edit(add(&name)),

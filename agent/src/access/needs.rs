@@ -39,7 +39,10 @@ pub fn needed(request: &Request) -> Role {
         | Request::ResetBreaker { .. }
         | Request::LossesSeen
         | Request::Fsck
-        | Request::BackupQueue => Role::Operator,
+        | Request::BackupQueue
+        // Calls to a server with the station's own token, which change nothing.
+        | Request::TestDestinations { .. }
+        | Request::Processes { .. } => Role::Operator,
         // Asking a destination as it is configured changes nothing; with other values it sends the token elsewhere.
         Request::TestDestination { edits, token, .. } => {
             if edits.is_empty() && token.is_none() { Role::Operator } else { Role::Engineer }
@@ -48,6 +51,7 @@ pub fn needed(request: &Request) -> Role {
         | Request::ConfigRestore { .. }
         | Request::SetSecret { .. }
         | Request::ClearSecret { .. }
+        | Request::RegisterDestination { .. }
         | Request::SetPin { .. }
         | Request::ClearPin { .. } => Role::Engineer,
     }
@@ -90,6 +94,9 @@ pub fn described(request: &Request) -> (&'static str, String) {
         Request::SetSecret { name, .. } => ("secret.set", name.clone()),
         Request::ClearSecret { name } => ("secret.clear", name.clone()),
         Request::TestDestination { name, .. } => ("destination.test", name.clone()),
+        Request::TestDestinations { names } => ("destination.test", waybill_shared::text::shortened(&names.join(", "), 500)),
+        Request::RegisterDestination { name, .. } => ("destination.register", name.clone()),
+        Request::Processes { destination } => ("destination.processes", destination.clone()),
         Request::Access => ("access.status", String::new()),
         Request::Elevate { .. } => ("access.elevate", String::new()),
         Request::DropRole => ("access.drop_role", String::new()),

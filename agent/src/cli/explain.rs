@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_nearest_codes_are_offered() {
-        assert_eq!(nearest("WB5009")[..2], [Code::ProxyRefused, Code::TlsFailed]);
+        assert_eq!(nearest("WB7009")[..2], [Code::StopForced, Code::DataFolderUnavailable]);
         assert_eq!(nearest("token")[0], Code::DestinationUnauthorised);
         assert_eq!(nearest("nonsense").len(), 3);
         assert_eq!(nearest("").len(), 3);

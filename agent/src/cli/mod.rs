@@ -5,6 +5,7 @@ mod ask;
 mod config;
 mod convert;
 mod demo;
+mod destinations;
 mod diagnose;
 mod door;
 mod explain;
@@ -90,6 +91,9 @@ enum Command {
     Queue(queue::QueueCommand),
     /// Compare the queue with itself: counts, checksums, files; nothing is changed
     Fsck(fsck::FsckArgs),
+    /// Look at destinations, test them, register this station
+    #[command(subcommand)]
+    Destinations(destinations::DestinationsCommand),
     /// Convert a file without sending anything: shows the report, or exactly what is wrong
     Convert(convert::ConvertArgs),
     /// Show, check and change the configuration
@@ -145,6 +149,7 @@ pub fn main() -> ExitCode {
             Command::Status(args) => with_runtime(status::main(&instance, args)),
             Command::Queue(command) => with_runtime(queue::main(&instance, &pin, command)),
             Command::Fsck(args) => with_runtime(fsck::main(&instance, &pin, args)),
+            Command::Destinations(command) => with_runtime(destinations::main(&instance, &pin, command)),
             Command::Convert(args) => convert::main(&instance, &args),
             Command::Init(args) => with_runtime(init::main(&instance, &pin, *args)),
             Command::Config(command) => with_runtime(config::main(&instance, &pin, command)),

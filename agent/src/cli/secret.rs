@@ -96,7 +96,7 @@ fn show(rows: &[SecretRow]) {
 }
 
 /// The value: from a file, from standard input, or from whoever sits at the terminal.
-fn value(name: &str, file: Option<&Path>) -> Result<Secret, ErrorReport> {
+pub(super) fn value(name: &str, file: Option<&Path>) -> Result<Secret, ErrorReport> {
     let Some(file) = file else {
         return pin::ask(&format!("{name}: "))?.ok_or_else(|| {
             ErrorReport::new(Code::RequestInvalid, format!("{name} is asked for at a terminal, and this is none"))

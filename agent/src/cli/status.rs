@@ -140,7 +140,7 @@ fn source_state(state: SourceState) -> &'static str {
     }
 }
 
-fn connection(state: Connection) -> &'static str {
+pub(super) fn connection(state: Connection) -> &'static str {
     match state {
         Connection::Idle => "idle",
         Connection::Online => "online",

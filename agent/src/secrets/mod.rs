@@ -219,6 +219,14 @@ impl Store {
         Ok(Stored { place: source.file_place(), instead_of_keyring: refused })
     }
 
+    /// Whether a secret could be kept, before something is done that cannot be done again for it.
+    ///
+    /// # Errors
+    /// A place that comes first has one, which the agent does not write.
+    pub fn may_set(&self, name: &SecretName, configured: Option<&Path>) -> Result<(), ErrorReport> {
+        self.source(name.clone(), configured.map(Path::to_owned)).refuse_if_given()
+    }
+
     /// Forgets a secret; false if there was none. Blocking, with the keyring for up to 5 s.
     ///
     /// # Errors

@@ -144,6 +144,20 @@ pub(crate) fn destination<'a>(config: &'a Config, name: &str) -> Result<&'a Dest
     })
 }
 
+/// The name of a destination's token, where a new one can be kept: looked at before the destination is asked for one.
+pub(crate) fn token_to_keep(config: &Config, base: &Path, store: &secrets::Store, name: &str) -> Result<SecretName, ErrorReport> {
+    let destination = destination(config, name)?;
+    let token = SecretName::token(&destination.name)?;
+    store.may_set(&token, destination.token_file.as_ref().map(|file| base.join(file)).as_deref())?;
+    Ok(token)
+}
+
+/// What is told if a registration came to a token that could not be kept.
+pub(crate) fn not_kept(error: ErrorReport) -> ErrorReport {
+    let message = format!("the server registered this station, but its new token is not kept: {}", error.message);
+    ErrorReport { message, ..error }.with_fix("Mend what the message names, then register again: the server gives another token")
+}
+
 /// The newest lines of the log.
 pub(crate) fn logs(folder: &Path, filter: &LogFilter, limit: u32) -> Result<Vec<LogLine>, ErrorReport> {
     let read = crate::log::read::page(folder, filter, None, (limit as usize).min(LOG_LINES), LOG_BYTES);

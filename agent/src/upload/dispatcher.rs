@@ -458,7 +458,10 @@ impl Dispatcher {
                 self.waits(&key, error);
             }
             Err(Verdict::FailReport { error }) => {
-                self.well().await;
+                // What was not even sent says nothing of the destination.
+                if error.code != Code::ReportDoesNotFit {
+                    self.well().await;
+                }
                 let error = error.with_correlation(key.correlation_id);
                 tracing::warn!(event = "report_failed", correlation_id = %key.correlation_id, report_id = %key.report_id,
                     destination = self.setup.name, code = %error.code, reason = error.message, "refused for good; waits for a person");

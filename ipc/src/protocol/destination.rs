@@ -1,6 +1,7 @@
-//! What a test of a destination found. What was not measured is absent.
+//! What destinations were asked, beside their reports, and what came of it. What was not measured is absent.
 
 use serde::{Deserialize, Serialize};
+use waybill_shared::error::ErrorReport;
 
 /// What came of a real, authenticated call to a destination. It counts for nothing and delivers nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,4 +33,24 @@ pub struct CertificateInfo {
     pub issuer: String,
     /// When it expires, milliseconds since 1970 UTC.
     pub not_after_ms: i64,
+}
+
+/// One of several destinations that were tested at the same time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationTrial {
+    /// Its name, as it was given.
+    pub destination: String,
+    /// What was found; an error is what kept this station from asking, or from waiting any longer.
+    pub result: Result<DestinationTest, ErrorReport>,
+}
+
+/// An operation that a server knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessRow {
+    /// Its code, as reports name it.
+    pub code: i64,
+    /// Its name.
+    pub name: String,
+    /// What the server says of it: `test`, `repair`, `wip`, …
+    pub kinds: Vec<String>,
 }

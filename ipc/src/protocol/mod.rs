@@ -16,7 +16,7 @@ mod snapshot;
 
 pub use access::{AccessStatus, Role};
 pub use config::{BackupRow, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion, MOST_EDITS, Unsent};
-pub use destination::{CertificateInfo, DestinationTest};
+pub use destination::{CertificateInfo, DestinationTest, DestinationTrial, ProcessRow};
 pub use event::{Configured, DestinationHead, Event, SourceHead, Update};
 pub use health::{CheckResult, HealthReport, HealthState};
 pub use hello::{AgentState, ClientKind, Frozen, Hello, StatusBrief};

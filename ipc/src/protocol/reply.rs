@@ -5,8 +5,8 @@ use waybill_shared::config::compare::Difference;
 use waybill_shared::error::ErrorReport;
 
 use super::{
-    AccessStatus, BackupRow, Changed, ConfigChanged, ConfigState, DeliveryState, DestinationTest, EntryDetails, FsckReport,
-    HealthReport, HistoryRow, LaneRow, LogLine, LossRow, ReportPart, SecretRow, Snapshot,
+    AccessStatus, BackupRow, Changed, ConfigChanged, ConfigState, DeliveryState, DestinationTest, DestinationTrial, EntryDetails,
+    FsckReport, HealthReport, HistoryRow, LaneRow, LogLine, LossRow, ProcessRow, ReportPart, SecretRow, Snapshot,
 };
 
 /// An answer.
@@ -50,10 +50,14 @@ pub enum Reply {
     ConfigDiff(Vec<Difference>),
     /// To `ConfigChange` and `ConfigRestore`.
     ConfigChanged(ConfigChanged),
-    /// To `Secrets`; to `SetSecret` and `ClearSecret` with the one that was meant.
+    /// To `Secrets`; to `SetSecret`, `ClearSecret` and `RegisterDestination` with the one that was meant.
     Secrets(Vec<SecretRow>),
     /// To `TestDestination`.
     DestinationTest(DestinationTest),
+    /// To `TestDestinations`, in the order of the names or of the configuration.
+    DestinationTrials(Vec<DestinationTrial>),
+    /// To `Processes`, in the order of the server.
+    Processes(Vec<ProcessRow>),
     /// To `Access`, `Elevate`, `DropRole`, `SetPin` and `ClearPin`.
     Access(AccessStatus),
     /// To `Diagnose`.

@@ -147,6 +147,23 @@ pub enum Request {
         /// A token that is only tried, not stored.
         token: Option<SecretText>,
     },
+    /// Ask several destinations at once, as they are configured, in the same way.
+    TestDestinations {
+        /// Their names, at most 256; none: all that are switched on.
+        names: Vec<String>,
+    },
+    /// Make this station known to a destination. The token that comes of it is kept as the destination's, and told to nobody.
+    RegisterDestination {
+        /// Its name.
+        name: String,
+        /// A token that is only good for registering.
+        token: SecretText,
+    },
+    /// The operations that a destination knows, as it says now.
+    Processes {
+        /// Its name.
+        destination: String,
+    },
     /// What this connection may do.
     Access,
     /// Open the engineer's role with the PIN.
@@ -217,6 +234,9 @@ impl Request {
             | Self::SetSecret { .. }
             | Self::ClearSecret { .. }
             | Self::TestDestination { .. }
+            | Self::TestDestinations { .. }
+            | Self::RegisterDestination { .. }
+            | Self::Processes { .. }
             | Self::Elevate { .. }
             | Self::DropRole
             | Self::SetPin { .. }

@@ -2,8 +2,8 @@
 
 use waybill_ipc::protocol::{
     AccessStatus, BackupRow, CertificateInfo, CheckResult, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion,
-    DestinationTest, Diagnosis, HealthReport, HealthState, HistoryFilter, HistoryOutcome, HistoryRow, LogFilter, LogLevelName,
-    LogLine, Page, Reply, Request, Role, SecretRow, SecretText, Unsent, Via,
+    DestinationTest, DestinationTrial, Diagnosis, HealthReport, HealthState, HistoryFilter, HistoryOutcome, HistoryRow,
+    LogFilter, LogLevelName, LogLine, Page, ProcessRow, Reply, Request, Role, SecretRow, SecretText, Unsent, Via,
 };
 use waybill_shared::config::compare::Difference;
 use waybill_shared::config::{Edit, Origin};
@@ -91,6 +91,9 @@ pub(super) fn requests() -> Vec<Request> {
         Request::SetSecret { name: "destination.main.token".into(), value: SecretText::new("geheim") },
         Request::ClearSecret { name: "destination.main.token".into() },
         Request::TestDestination { name: "main".into(), edits: edits(), token: Some(SecretText::new("geheim")) },
+        Request::TestDestinations { names: vec!["main".into(), "archive".into()] },
+        Request::RegisterDestination { name: "main".into(), token: SecretText::new("geheim") },
+        Request::Processes { destination: "main".into() },
         Request::Access,
         Request::Elevate { pin: SecretText::new("1234") },
         Request::DropRole,
@@ -128,16 +131,12 @@ pub(super) fn replies() -> Vec<Reply> {
             place: "the keyring".into(),
             changeable: false,
         }]),
-        Reply::DestinationTest(DestinationTest {
-            destination: "main".into(),
-            ok: false,
-            status: Some(401),
-            latency_ms: 300,
-            server: Some("2025.3".into()),
-            message: "the server refused the token".into(),
-            clock_skew_secs: Some(-70),
-            certificate: Some(CertificateInfo { subject: "CN=server".into(), issuer: "CN=root".into(), not_after_ms: AT }),
-        }),
+        Reply::DestinationTest(test()),
+        Reply::DestinationTrials(vec![
+            DestinationTrial { destination: "main".into(), result: Ok(test()) },
+            DestinationTrial { destination: "archive".into(), result: Err(error()) },
+        ]),
+        Reply::Processes(vec![ProcessRow { code: 10, name: "Prüfung".into(), kinds: vec!["test".into(), "wip".into()] }]),
         Reply::Access(access()),
         Reply::Diagnosis(Diagnosis { bundle: "/data/diagnosis.zip".into(), findings: vec!["the disk is nearly full".into()] }),
     ]
@@ -240,5 +239,18 @@ fn line() -> LogLine {
         correlation_id: Some(CORRELATION.into()),
         fields: vec![("reports".into(), "300".into())],
         key: 1_u64 << 40,
+    }
+}
+
+fn test() -> DestinationTest {
+    DestinationTest {
+        destination: "main".into(),
+        ok: false,
+        status: Some(401),
+        latency_ms: 300,
+        server: Some("2025.3".into()),
+        message: "the server refused the token".into(),
+        clock_skew_secs: Some(-70),
+        certificate: Some(CertificateInfo { subject: "CN=server".into(), issuer: "CN=root".into(), not_after_ms: AT }),
     }
 }

@@ -62,7 +62,9 @@ fn lookup(environment: &[(String, String)], variable: &str) -> Option<String> {
     environment.iter().find(|(name, _)| same(name)).map(|(_, value)| value.clone())
 }
 
-fn host_name() -> String {
+/// The host's name, at most 100 characters; never empty.
+#[must_use]
+pub fn host_name() -> String {
     let name = gethostname::gethostname().to_string_lossy().into_owned();
     if name.is_empty() { "station".to_owned() } else { crate::text::shortened(&name, 99) }
 }

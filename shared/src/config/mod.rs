@@ -18,9 +18,10 @@ pub mod validate;
 
 pub use document::{ConfigError, parse, parse_with};
 pub use edit::Edit;
-pub use identity::Identity;
+pub use identity::{Identity, host_name};
 pub use layers::{Effective, Layers, Managed, Origin};
 pub use model::{
-    Access, After, Config, Convert, DefaultRole, Destination, DestinationKind, Health, Ipc, Log, LogLevel, NameFrom, Preset,
-    Proxy, ProxyMode, Queue, Retention, Shutdown, Source, Station, Tls, TlsVersion, Upload, WhenFull, Window, WindowTheme,
+    Access, After, Config, Convert, DefaultRole, Destination, DestinationKind, Gzip, Health, Ipc, Log, LogLevel, NameFrom,
+    Preset, Proxy, ProxyMode, Queue, Retention, Shutdown, Source, Station, Tls, TlsVersion, Upload, WhenFull, Window,
+    WindowTheme,
 };

@@ -36,10 +36,25 @@ pub enum Behaviour {
     StoreThenDrop,
     /// Stores the report and closes the connection after so many bytes of the answer.
     CutAnswer(usize),
+    /// Stores the report and answers: the head at once, the body byte by byte with such a pause before each.
+    Trickle(Duration),
     /// One each for the next posts, then [`Behaviour::Accept`]. Other requests are accepted and use nothing up.
     Script(Vec<Behaviour>),
     /// Decides by the report. Other requests are accepted. A `Script` from here means its first entry.
     PerReport(PerReport),
+}
+
+/// What the receiver does with compressed reports (`Content-Encoding: gzip`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gzip {
+    /// It knows nothing of them, and finds no report in one: 400.
+    Unknown,
+    /// It takes them, and says so in every answer (`Accept-Encoding`).
+    Offered,
+    /// It takes them, and never says so.
+    Taken,
+    /// It says that it takes them, and answers each with 415.
+    Refused,
 }
 
 /// Decides by the report what happens to its post.
@@ -128,6 +143,7 @@ impl fmt::Debug for Behaviour {
             Self::DropConnection => f.write_str("DropConnection"),
             Self::StoreThenDrop => f.write_str("StoreThenDrop"),
             Self::CutAnswer(bytes) => f.debug_tuple("CutAnswer").field(bytes).finish(),
+            Self::Trickle(pause) => f.debug_tuple("Trickle").field(pause).finish(),
             Self::Script(entries) => f.debug_tuple("Script").field(entries).finish(),
             Self::PerReport(_) => f.write_str("PerReport(…)"),
         }

@@ -5,9 +5,11 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use base64::Engine as _;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::Behaviour;
+use super::{Behaviour, Gzip};
 
 /// One post of a report, accepted or not.
 #[derive(Debug, Clone)]
@@ -16,9 +18,9 @@ pub struct Post {
     pub id: String,
     /// When its last byte had arrived.
     pub at: Instant,
-    /// blake3 of the body, as hex.
+    /// blake3 of the body, as hex; of a compressed one as it was before.
     pub hash: String,
-    /// Length of the body.
+    /// Length of the body as it was sent, perhaps compressed.
     pub bytes: usize,
     /// Headers by lower-case name; of several equal ones the last. Without `Authorization`.
     pub headers: BTreeMap<String, String>,
@@ -27,6 +29,12 @@ pub struct Post {
 }
 
 impl Post {
+    /// True if it was compressed.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.headers.get("content-encoding").is_some_and(|coding| coding == "gzip")
+    }
+
     /// The header `X-Correlation-Id`.
     #[must_use]
     pub fn correlation_id(&self) -> Option<&str> {
@@ -45,6 +53,24 @@ pub struct IdRecord {
     pub contents: Vec<String>,
     /// The content that was accepted last, if bodies are kept.
     pub body: Option<Vec<u8>>,
+}
+
+/// A station that made itself known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// What it sent, by parameter.
+    pub parameters: BTreeMap<String, String>,
+    /// The passcode that it was given.
+    pub passcode: String,
+}
+
+impl Registration {
+    /// The token that the station has from then on, as it stands after `Basic`.
+    #[must_use]
+    pub fn token(&self) -> String {
+        let id = self.parameters.get("id").map_or("", String::as_str);
+        base64::engine::general_purpose::STANDARD.encode(format!("{id}:{}", self.passcode))
+    }
 }
 
 /// Everything that the receiver has seen.
@@ -72,6 +98,8 @@ pub struct State {
     pub accepted_ids: usize,
     /// How many posts were accepted.
     pub accepted_posts: usize,
+    /// Every registration in the order of arrival; of a station's tokens the newest counts.
+    pub registrations: Vec<Registration>,
     pub(super) keep_bodies: bool,
 }
 
@@ -86,6 +114,12 @@ impl State {
     #[must_use]
     pub fn has(&self, id: &str) -> bool {
         self.ids.get(id).is_some_and(|record| record.accepted > 0)
+    }
+
+    /// True if it is the newest token of a registered station.
+    pub(super) fn is_registered(&self, token: &str) -> bool {
+        let newest = |id: Option<&String>| self.registrations.iter().rfind(|known| known.parameters.get("id") == id);
+        self.registrations.iter().any(|known| newest(known.parameters.get("id")).is_some_and(|newest| newest.token() == token))
     }
 
     /// Records a post and gives its number.
@@ -146,6 +180,9 @@ pub(super) struct Shared {
     pub(super) changed: Condvar,
     pub(super) behaviour: Mutex<Behaviour>,
     pub(super) token: Mutex<String>,
+    pub(super) gzip: Mutex<Gzip>,
+    /// The operations, as they are answered.
+    pub(super) processes: Mutex<Value>,
     /// Counts releases; what hangs waits for the next one.
     pub(super) release: watch::Sender<u64>,
 }
@@ -157,6 +194,11 @@ impl Shared {
             changed: Condvar::new(),
             behaviour: Mutex::new(Behaviour::Accept),
             token: Mutex::new(token),
+            gzip: Mutex::new(Gzip::Unknown),
+            processes: Mutex::new(json!([
+                { "code": 10, "name": "Functional test", "isTestOperation": true },
+                { "code": 500, "name": "Repair", "isRepairOperation": true },
+            ])),
             release: watch::Sender::new(0),
         }
     }

@@ -120,6 +120,61 @@ fn other_requests_are_answered_as_a_server_does() {
 }
 
 #[test]
+fn a_station_that_registers_is_known_by_its_newest_token() {
+    let receiver = Receiver::start();
+    let mut wire = Wire::open(&receiver);
+    let mut register = |token: &str| {
+        wire.send("POST", "/api/Client/Register?id=7&name=ST+07&purpose=A%26B", token, b"");
+        wire.read()
+    };
+    assert_eq!(code(&register(&receiver.token())), "401");
+    for _ in 0..2 {
+        let answer = register(REGISTER_TOKEN);
+        let passcode = receiver.registrations().last().unwrap().passcode.clone();
+        assert!(code(&answer) == "200" && answer.ends_with(&format!(r#"{{"passcode":"{passcode}"}}"#)), "{answer}");
+    }
+    let [first, second] = &receiver.registrations()[..] else { panic!() };
+    assert_eq!((second.parameters["name"].as_str(), second.parameters["purpose"].as_str()), ("ST 07", "A&B"));
+    for (token, expected) in [(REGISTER_TOKEN, "401"), (&first.token(), "401"), (&second.token(), "200")] {
+        wire.send("GET", "/api/App/Processes", token, b"");
+        assert_eq!(code(&wire.read()), expected);
+    }
+}
+
+#[test]
+fn it_does_with_compressed_reports_as_told() {
+    let receiver = Receiver::start();
+    let (id, report) = sample_report(1);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(&report).unwrap();
+    let packed = packed.finish().unwrap();
+    for (gzip, expected, told) in
+        [(Gzip::Unknown, "400", false), (Gzip::Refused, "415", true), (Gzip::Taken, "200", false), (Gzip::Offered, "200", true)]
+    {
+        receiver.set_gzip(gzip);
+        let mut wire = Wire::open(&receiver);
+        let token = format!("{}\r\nContent-Encoding: gzip", receiver.token());
+        wire.send("POST", "/api/Report/WSJF", &token, &packed);
+        let answer = wire.read();
+        assert_eq!((code(&answer), answer.contains("accept-encoding: gzip")), (expected, told), "{gzip:?}: {answer}");
+    }
+    receiver.assert_has_exactly(&[id]);
+    let last = receiver.posts().pop().unwrap();
+    assert!(last.is_compressed() && last.bytes == packed.len());
+    assert_eq!(last.hash, blake3::hash(&report).to_hex().to_string());
+}
+
+#[test]
+fn an_answer_can_trickle() {
+    let receiver = Receiver::start();
+    receiver.set(Behaviour::Trickle(Duration::from_millis(2)));
+    let begun = Instant::now();
+    let answer = ask(&receiver, 1);
+    assert!(code(&answer) == "200" && answer.ends_with("}]"), "{answer}");
+    assert!(begun.elapsed() >= Duration::from_millis(2 * 46), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn it_behaves_as_told() {
     let receiver = Receiver::start();
     receiver.set(Behaviour::status_with_header(429, "Retry-After", "7"));

@@ -76,6 +76,9 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     ("bad_input.rs", "a_file_of_200_mb_is_told_with_its_size_and_the_limit_and_never_read", &["convert.max_file_bytes"]),
     ("delivery.rs", "a_full_queue_that_evicts_keeps_what_had_to_make_room_in_files", &["queue.max_entries", "queue.when_full"]),
     ("delivery.rs", "a_report_that_hangs_does_not_hold_up_those_beside_it", &["upload.timeout_secs"]),
+    ("destinations.rs", "a_server_that_falls_silent_is_given_up_and_one_that_trickles_is_not", &["upload.read_timeout_secs"]),
+    ("destinations.rs", "a_test_is_given_up_when_the_time_of_a_call_is_over", &["upload.call_timeout_secs"]),
+    ("destinations.rs", "whether_reports_go_compressed_is_what_is_said", &["upload.gzip"]),
     ("delivery.rs", "a_report_that_the_server_trips_over_ends_in_failed_and_no_other_does", &["upload.max_retries"]),
     ("fields/sending.rs", "a_server_that_does_not_greet_is_given_up_in_time", &["upload.connect_timeout_secs"]),
     (

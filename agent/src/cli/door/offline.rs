@@ -28,8 +28,10 @@ use crate::diagnose;
 use crate::history::{History, NewEntry};
 use crate::queue::{self, QueueError};
 use crate::secrets::{self, SecretName};
-use crate::serve::answers::{self, Wanted, secret};
+use crate::serve::answers::{self, Wanted, secret, secret_text};
+use crate::upload::destination::registration::Registration;
 use crate::upload::destination::{self, Common, Depth, Destination};
+use crate::upload::trial;
 
 /// Longest wait until what was done is in the history.
 const HISTORY: Duration = Duration::from_secs(10);
@@ -66,6 +68,14 @@ impl Offline {
                 let destination = self.built(&name, &edits, token.as_ref().map(secret))?;
                 destination.test(Depth::Whole).await.map(Reply::DestinationTest)
             }
+            Request::TestDestinations { names } => {
+                let config = agent::look_at_config(&self.instance)?.effective.config;
+                let names = trial::meant(&config, names)?;
+                let find = |name: String| std::future::ready(self.built(&name, &[], None));
+                Ok(Reply::DestinationTrials(trial::run(&config, names, find).await))
+            }
+            Request::RegisterDestination { name, token } => self.register(&name, &token).await,
+            Request::Processes { destination } => self.built(&destination, &[], None)?.processes().await.map(Reply::Processes),
             request => self.answer(request),
         }
     }
@@ -140,7 +150,10 @@ impl Offline {
             | Request::Health { .. }
             | Request::Subscribe
             | Request::Unsubscribe
-            | Request::TestDestination { .. } => Err(self.none_runs()),
+            | Request::TestDestination { .. }
+            | Request::TestDestinations { .. }
+            | Request::RegisterDestination { .. }
+            | Request::Processes { .. } => Err(self.none_runs()),
         }
     }
 
@@ -266,6 +279,23 @@ impl Offline {
         let base = atomic::folder_of(&self.instance.config);
         let common = Common { upload: &config.upload, proxy: &config.proxy, tls: &config.tls, base: &base, secrets: &secrets };
         destination::build(wanted, &common)
+    }
+
+    async fn register(&self, name: &str, token: &SecretText) -> Result<Reply, ErrorReport> {
+        let result = self.registered(name, token).await;
+        self.note_result("destination.register", name, result.as_ref().map(|_| ()));
+        let (kept_as, own) = result?;
+        self.set_secret(kept_as.as_str(), Some(&own)).map(Reply::Secrets).map_err(answers::not_kept)
+    }
+
+    /// The station's own token, and under which name it is to be kept.
+    async fn registered(&self, name: &str, token: &SecretText) -> Result<(SecretName, SecretText), ErrorReport> {
+        let active = agent::look_at_config(&self.instance)?;
+        let base = atomic::folder_of(&self.instance.config);
+        let kept_as = answers::token_to_keep(&active.effective.config, &base, &self.secrets()?, name)?;
+        let station = Registration::of(&self.instance.name, &active.identity);
+        let own = self.built(name, &[], None)?.register(secret(token), station).await?;
+        Ok((kept_as, secret_text(&own)))
     }
 
     fn secrets(&self) -> Result<secrets::Store, ErrorReport> {

@@ -1,7 +1,6 @@
-//! Requests about the configuration, its secrets and its destinations: [`answers`] at the service's desks.
+//! Requests about the configuration and its secrets: [`answers`] at the service's desks.
 
-use waybill_ipc::protocol::{ConfigVersion, DestinationTest, Reply, SecretRow, SecretText};
-use waybill_shared::config::Edit;
+use waybill_ipc::protocol::{ConfigVersion, Reply, SecretRow, SecretText};
 use waybill_shared::error::ErrorReport;
 use waybill_shared::fs::atomic;
 use waybill_shared::secret::Secret;
@@ -9,7 +8,6 @@ use waybill_shared::secret::Secret;
 use super::{Service, Session};
 use crate::secrets::SecretName;
 use crate::serve::answers::{self, Wanted, secret};
-use crate::upload::destination::Depth;
 
 impl Service {
     pub(super) async fn config(&self) -> Result<Reply, ErrorReport> {
@@ -68,11 +66,5 @@ impl Service {
         // Destinations begin anew with it: one that was paused for want of it is asked at once.
         self.parts.changes.secrets_changed().await?;
         self.secret_rows(Some(known.0)).await
-    }
-
-    pub(super) async fn test(&self, name: String, edits: Vec<Edit>, token: Option<SecretText>) -> Result<Reply, ErrorReport> {
-        let destination = self.parts.changes.built(name, edits, token.as_ref().map(secret)).await?;
-        let result: DestinationTest = destination.test(Depth::Whole).await?;
-        Ok(Reply::DestinationTest(result))
     }
 }

@@ -4,6 +4,7 @@
 //! history. Nothing here blocks a task: files, hashes and the keyring have desks of their own.
 
 mod configuration;
+mod destinations;
 mod queue;
 
 use std::sync::Arc;
@@ -166,11 +167,10 @@ impl Service {
             Request::Secrets => self.secret_rows(None).await.map(Reply::Secrets),
             Request::SetSecret { name, value } => self.set_secret(session, &name, Some(value)).await,
             Request::ClearSecret { name } => self.set_secret(session, &name, None).await,
-            Request::TestDestination { name, edits, token } => {
-                let result = self.test(name.clone(), edits, token).await;
-                self.note(session, "destination.test", &name, result.as_ref().map(|_| ()));
-                result
-            }
+            Request::TestDestination { name, edits, token } => self.test(session, name, edits, token).await,
+            Request::TestDestinations { names } => self.test_all(session, names).await,
+            Request::RegisterDestination { name, token } => self.register(session, name, token).await,
+            Request::Processes { destination } => self.processes(session, destination).await,
             Request::Access => self.access(session).await,
             Request::Elevate { pin } => {
                 self.pin(session, "access.elevate", move |gate, own| gate.elevate(own, &secret(&pin))).await

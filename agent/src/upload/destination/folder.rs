@@ -20,7 +20,7 @@ use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::fs::{atomic, sync_folder};
 use waybill_shared::text::{self, file_name_component};
 
-use super::{Delivered, Delivery, Depth, Destination, Parcel, Testing, millis, test_limit};
+use super::{Delivered, Delivery, Depth, Destination, Parcel, Testing, call_limit, millis};
 use crate::upload::verdict::Verdict;
 
 /// Threads that write; more only wait for the same disk.
@@ -71,7 +71,7 @@ impl Folder {
             })
             .collect::<std::io::Result<_>>()
             .map_err(|error| ErrorReport::new(Code::Internal, format!("no thread for the folder: {error}")))?;
-        Ok(Self { name: name.to_owned(), folder, test_limit: test_limit(upload), testing, jobs: Some(jobs), threads })
+        Ok(Self { name: name.to_owned(), folder, test_limit: call_limit(upload), testing, jobs: Some(jobs), threads })
     }
 
     fn send(&self, job: Job) -> bool {

@@ -28,7 +28,7 @@ use waybill_shared::secret::Secret;
 use waybill_shared::text;
 
 use super::certificate::Witness;
-use super::{Common, test_limit};
+use super::{Common, call_limit};
 use crate::secrets::{SecretName, TokenSource};
 
 /// Bytes of the largest `ca_file` that is read.
@@ -130,10 +130,28 @@ impl Http {
         }
     }
 
-    /// Longest time for a test.
+    /// How reports are sent.
     #[must_use]
-    pub fn test_limit(&self) -> Duration {
-        test_limit(&self.upload)
+    pub fn upload(&self) -> &Upload {
+        &self.upload
+    }
+
+    /// Longest time for a call without a report.
+    #[must_use]
+    pub fn call_limit(&self) -> Duration {
+        call_limit(&self.upload)
+    }
+
+    /// Longest time for a report in all.
+    #[must_use]
+    pub fn report_limit(&self) -> Duration {
+        Duration::from_secs(self.upload.timeout_secs)
+    }
+
+    /// Longest time in which nothing moves while a report is sent.
+    #[must_use]
+    pub fn silence_limit(&self) -> Duration {
+        Duration::from_secs(self.upload.read_timeout_secs).min(self.report_limit())
     }
 
     async fn password(&self) -> Result<Option<Secret>, ErrorReport> {

@@ -3,6 +3,8 @@
 pub mod certificate;
 pub mod folder;
 pub mod http;
+pub mod registration;
+pub mod silence;
 #[cfg(test)]
 mod tests;
 pub mod trouble;
@@ -15,16 +17,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use waybill_ipc::protocol::DestinationTest;
+use waybill_ipc::protocol::{DestinationTest, ProcessRow};
 use waybill_shared::config::{self, DestinationKind, Proxy, Tls, Upload};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::{CorrelationId, ReportId};
+use waybill_shared::secret::Secret;
 
+use self::registration::{Registering, Registration};
 use super::verdict::Verdict;
 use crate::secrets::{SecretName, Store};
-
-/// Longest time for a test.
-const TEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// A report to deliver.
 #[derive(Debug, Clone)]
@@ -49,6 +50,9 @@ pub type Delivery<'a> = Pin<Box<dyn Future<Output = Delivered> + Send + 'a>>;
 /// A test that is under way; dropping it ends it.
 pub type Testing<'a> = Pin<Box<dyn Future<Output = Result<DestinationTest, ErrorReport>> + Send + 'a>>;
 
+/// A list that is under way; dropping it ends it.
+pub type Listing<'a> = Pin<Box<dyn Future<Output = Result<Vec<ProcessRow>, ErrorReport>> + Send + 'a>>;
+
 /// How far a test goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
@@ -66,10 +70,26 @@ pub trait Destination: Send + Sync + 'static {
     fn accepted_before(&self);
     /// Delivers; confirmed only when the place has it for good.
     fn deliver(&self, parcel: Parcel) -> Delivery<'_>;
-    /// Makes the real call that a delivery depends on, without a report, in at most [`Upload::timeout_secs`] and never more than 30 s.
+    /// Makes the real call that a delivery depends on, without a report, in at most [`Upload::call_timeout_secs`].
     /// What the place answers, or that it does not, is a result; an error is what kept this station from asking: a missing secret, a file
     /// that the configuration names. It counts for no breaker.
     fn test(&self, depth: Depth) -> Testing<'_>;
+    /// Makes this station known to the place, with a token that is only good for that, and gives the token for everything from now on; in
+    /// at most [`Upload::call_timeout_secs`]. The token is not in use yet: whoever asked keeps it.
+    fn register(&self, token: Secret, station: Registration) -> Registering<'_> {
+        let (_unused, place) = ((token, station), self.address());
+        Box::pin(async move { Err(only_a_server(&place, "registers stations")) })
+    }
+    /// The operations that the place knows, in its order; in at most [`Upload::call_timeout_secs`].
+    fn processes(&self) -> Listing<'_> {
+        let place = self.address();
+        Box::pin(async move { Err(only_a_server(&place, "knows operations")) })
+    }
+}
+
+fn only_a_server(place: &str, does: &str) -> ErrorReport {
+    ErrorReport::new(Code::RequestInvalid, format!("{place} is no server that {does}"))
+        .with_fix("Name a destination of kind `wats`; `waybill-agent destinations list` shows the kinds")
 }
 
 /// What destinations have in common.
@@ -107,9 +127,10 @@ pub fn build(config: &config::Destination, common: &Common<'_>) -> Result<Arc<dy
     })
 }
 
-/// How long a test may take.
-fn test_limit(upload: &Upload) -> Duration {
-    TEST_LIMIT.min(Duration::from_secs(upload.timeout_secs))
+/// How long a call without a report may take.
+#[must_use]
+pub fn call_limit(upload: &Upload) -> Duration {
+    Duration::from_secs(upload.call_timeout_secs)
 }
 
 fn millis(time: Duration) -> u64 {

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use rustls::{AlertDescription, CertificateError};
+use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::text;
 
 /// Characters of a reason that are kept.
@@ -57,6 +58,17 @@ impl Trouble {
             (true, false) => Self::NoConnection(told(&causes)),
             (false, false) => Self::Broken(told(&causes)),
         }
+    }
+
+    /// As an error of a call that somebody asked for.
+    #[must_use]
+    pub fn report(&self) -> ErrorReport {
+        let code = match self {
+            Self::Tls { .. } => Code::TlsFailed,
+            Self::ProxyLogin(_) => Code::ProxyRefused,
+            Self::NoConnection(_) | Self::Broken(_) => Code::DestinationUnreachable,
+        };
+        ErrorReport::new(code, self.reason())
     }
 
     /// In words.

@@ -225,6 +225,12 @@ section! {
         timeout_secs: u64 = 60, rule range(1, 3600), unit "s";
         /// Reports sent to one destination in a second; without it as many as it takes
         max_per_second: Option<u32> = None, rule optional_range(1, 10_000), unit "reports/s";
+        /// Longest time in which nothing of a report goes to the server and nothing comes back; never longer than `timeout_secs`
+        read_timeout_secs: u64 = 30, rule range(1, 3600), unit "s";
+        /// Longest time for a call without a report: a test, a heartbeat, a registration
+        call_timeout_secs: u64 = 15, rule range(1, 300), unit "s";
+        /// Whether reports of 1 KiB and more go compressed (gzip): `auto` once the server has said that it takes them, `never`, or `always`
+        gzip: Gzip = Gzip::Auto;
         /// Tries of one report before it is set aside, counted only while the destination takes others
         max_retries: u32 = 10, rule range(0, 100), unit "tries";
         /// Pause before the second try; doubled for each further one
@@ -239,6 +245,18 @@ section! {
         breaker_max_cooldown_secs: u64 = 300, rule range(1, 86_400), unit "s";
         /// How often a paused destination is asked again
         paused_probe_secs: u64 = 300, rule range(1, 86_400), unit "s";
+    }
+}
+
+choice! {
+    /// Whether reports go compressed. A server that refuses one gets it plain at once, and no other compressed one until the next start.
+    pub enum Gzip {
+        /// Once an answer of the server has said that it takes them (`Accept-Encoding`).
+        Auto = "auto",
+        /// Never.
+        Never = "never",
+        /// Without asking.
+        Always = "always",
     }
 }
 

@@ -78,7 +78,7 @@ async fn a_server_that_does_not_answer_ends_the_test_at_its_limit() {
     // The listener is never asked for its connections: they are made, and nothing comes.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
-    let test = Station::new().wats(&url, &format!("{DIRECT}[upload]\ntimeout_secs = 1")).test(Depth::Whole).await.unwrap();
+    let test = Station::new().wats(&url, &format!("{DIRECT}[upload]\ncall_timeout_secs = 1")).test(Depth::Whole).await.unwrap();
     assert!(!test.ok && test.latency_ms >= 990 && test.message.contains("no complete answer"), "{test:?}");
 }
 

@@ -2,5 +2,6 @@
 
 mod asked;
 mod proxy;
+mod sending;
 mod support;
 mod tls;

@@ -10,7 +10,7 @@ use waybill_ipc::protocol::{CertificateInfo, DestinationTest};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::text;
 
-use super::{TEXT, Trouble, Version, Wats, words};
+use super::{Said, TEXT, Trouble, Wats, words};
 use crate::upload::destination::Depth;
 use crate::upload::destination::certificate::{self, Witness};
 use crate::upload::destination::millis;
@@ -20,13 +20,13 @@ const CLOCK_WARNING_SECS: u64 = 300;
 
 /// Asks the server.
 pub(super) async fn test(wats: &Wats, depth: Depth) -> Result<DestinationTest, ErrorReport> {
-    let limit = wats.http.test_limit();
+    let limit = wats.http.call_limit();
     let mut login = wats.login().await?;
     if depth == Depth::Whole {
         login.client = wats.http.fresh().await?;
     }
     let (began, started) = (Timestamp::now(), Instant::now());
-    let asked = tokio::time::timeout(limit, wats.ask(login)).await;
+    let asked = wats.ask(login, limit).await;
     let took = started.elapsed();
     let mut result = DestinationTest {
         destination: wats.name.clone(),
@@ -39,17 +39,13 @@ pub(super) async fn test(wats: &Wats, depth: Depth) -> Result<DestinationTest, E
         certificate: None,
     };
     match asked {
-        Err(_) => {
-            let silence = format!("{}: no complete answer within {} s", wats.base, limit.as_secs());
-            result.message = sentence(&silence, Code::DestinationUnreachable);
-        }
-        Ok(Err(trouble)) => {
+        Err(trouble) => {
             if depth == Depth::Whole && matches!(trouble, Trouble::Tls { certificate: true, .. }) {
                 result.certificate = look_at_certificate(wats, limit.saturating_sub(took)).await;
             }
             result.message = of_trouble(&trouble, result.certificate.as_ref());
         }
-        Ok(Ok(version)) => {
+        Ok(version) => {
             if version.is_ours() {
                 wats.identified.store(true, Ordering::Relaxed);
             }
@@ -93,8 +89,8 @@ fn of_trouble(trouble: &Trouble, certificate: Option<&CertificateInfo>) -> Strin
     }
 }
 
-fn of_answer(version: &Version, wats: &Wats) -> String {
-    let Version { status, body, .. } = version;
+fn of_answer(version: &Said, wats: &Wats) -> String {
+    let Said { status, body, .. } = version;
     let place = &wats.base;
     let says = match words(body, version.is_page()) {
         said if said.is_empty() => String::new(),
@@ -121,7 +117,7 @@ fn of_answer(version: &Version, wats: &Wats) -> String {
 }
 
 /// The version, as the server writes it: a text, or an object that has one.
-fn own_words(version: &Version) -> Option<String> {
+fn own_words(version: &Said) -> Option<String> {
     if !version.is_ours() {
         return None;
     }
@@ -139,7 +135,7 @@ fn own_words(version: &Version) -> Option<String> {
 }
 
 /// The server's clock against the middle of the call.
-fn clock_skew(version: &Version, began: Timestamp, took: Duration) -> Option<i64> {
+fn clock_skew(version: &Said, began: Timestamp, took: Duration) -> Option<i64> {
     let date = version.headers.get(DATE)?.to_str().ok()?;
     let theirs = jiff::fmt::rfc2822::parse(date.trim()).ok()?.timestamp();
     let ours = began.checked_add(SignedDuration::try_from(took / 2).ok()?).ok()?;

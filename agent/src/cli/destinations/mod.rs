@@ -1,0 +1,33 @@
+//! `destinations`: where reports go, and what these places say.
+
+mod list;
+mod processes;
+mod register;
+mod test;
+
+use clap::Subcommand;
+use waybill_shared::error::{ErrorReport, Exit};
+use waybill_shared::paths::Instance;
+
+use super::pin::Pin;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DestinationsCommand {
+    /// Show each destination: how the way there is, what waits, what went, what failed
+    List(list::ListArgs),
+    /// Ask destinations, all at once, whether they would take reports; nothing is sent
+    Test(test::TestArgs),
+    /// Make this station known to a server: turns a register token into the station's own, which is kept and never shown
+    Register(register::RegisterArgs),
+    /// Show the operations that a server knows
+    Processes(processes::ProcessesArgs),
+}
+
+pub(super) async fn main(instance: &Instance, pin: &Pin, command: DestinationsCommand) -> Result<Exit, ErrorReport> {
+    match command {
+        DestinationsCommand::List(args) => list::main(instance, &args).await,
+        DestinationsCommand::Test(args) => test::main(instance, pin, args).await,
+        DestinationsCommand::Register(args) => register::main(instance, pin, args).await,
+        DestinationsCommand::Processes(args) => processes::main(instance, pin, args).await,
+    }
+}
