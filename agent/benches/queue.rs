@@ -87,6 +87,7 @@ fn file(n: u32, places: &Places) -> NewFile {
         }],
         staged: None,
         whole: true,
+        reconverted: false,
     }
 }
 

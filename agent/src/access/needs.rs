@@ -1,6 +1,6 @@
 //! Which role each request needs, and what the history says of one.
 
-use waybill_ipc::protocol::{Request, Role};
+use waybill_ipc::protocol::{ArchiveFilter, Request, Role};
 use waybill_shared::error::{Code, ErrorReport};
 
 use crate::history::NewEntry;
@@ -26,7 +26,7 @@ pub fn needed(request: &Request) -> Role {
         // Whoever knows the PIN may give it, and everybody may give a role back.
         | Request::Elevate { .. }
         | Request::DropRole => Role::Viewer,
-        Request::Diagnose => Role::Operator,
+        Request::Diagnose | Request::Reconvert { .. } => Role::Operator,
         // Asking a destination as it is configured changes nothing; with other values it sends the token elsewhere.
         Request::TestDestination { edits, token, .. } => {
             if edits.is_empty() && token.is_none() { Role::Operator } else { Role::Engineer }
@@ -72,7 +72,23 @@ pub fn described(request: &Request) -> (&'static str, String) {
         Request::SetPin { .. } => ("access.set_pin", String::new()),
         Request::ClearPin { .. } => ("access.clear_pin", String::new()),
         Request::Diagnose => ("diagnose", String::new()),
+        Request::Reconvert { filter, .. } => ("archive.reconvert", wanted(filter)),
     }
+}
+
+/// Which archived files are meant, in the words of the command line.
+fn wanted(filter: &ArchiveFilter) -> String {
+    let moment = |ms: &i64| jiff::Timestamp::from_millisecond(*ms).map_or_else(|_| ms.to_string(), |at| at.to_string());
+    let parts = [
+        ("source", filter.source.clone()),
+        ("from", filter.since_ms.as_ref().map(moment)),
+        ("to", filter.until_ms.as_ref().map(moment)),
+        ("converter", filter.converter.clone()),
+        ("file", filter.file.clone()),
+    ];
+    let parts: Vec<String> = parts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))).collect();
+    let all = if parts.is_empty() { "everything".to_owned() } else { parts.join(", ") };
+    waybill_shared::text::shortened(&all, 500)
 }
 
 /// An entry of the history with what came of it: done, not allowed, or gone wrong.

@@ -24,6 +24,7 @@ use super::limits::{Budget, is_chunk};
 use super::registry::Choice;
 use super::unit::{self, Finisher};
 use super::{ConvertError, Input, Unit};
+use crate::archive;
 use crate::platform::{self, FileStat};
 use crate::queue::{Backlog, Command, Committed, Fingerprint, NewEntry, NewFile, QueueError, Writer};
 
@@ -50,6 +51,8 @@ pub struct SourceContext {
 pub struct Job {
     /// Where it is.
     pub path: PathBuf,
+    /// True if that is a copy in the archive, which is sent again.
+    pub archived: bool,
     /// Its life.
     pub correlation_id: CorrelationId,
     /// Its source.
@@ -196,21 +199,51 @@ fn work(job: Job, shared: &PoolShared) {
         return;
     }
     shared.active.fetch_add(1, Ordering::AcqRel);
-    let Job { path, correlation_id, source, last_try, tell } = job;
-    let read = std::panic::catch_unwind(AssertUnwindSafe(|| read_file(&path, &source, last_try)));
+    let Job { path, archived, correlation_id, source, last_try, tell } = job;
+    let read = || if archived { read_archived(&path, source.max_file_bytes) } else { read_file(&path, &source, last_try) };
+    let read = std::panic::catch_unwind(AssertUnwindSafe(read));
     let read = read.unwrap_or_else(|_| {
         let message = format!("{}: reading it failed unexpectedly", text::path(&path));
         Err(Conversion::Broken { error: ErrorReport::new(Code::Internal, message), fingerprint: None })
     });
     match read {
-        Ok((bytes, fingerprint)) => convert(&bytes, fingerprint, correlation_id, &source, last_try, shared, tell),
+        Ok(read) => convert(read, correlation_id, &source, last_try, shared, tell),
         Err(conversion) => tell(conversion),
     }
     shared.active.fetch_sub(1, Ordering::AcqRel);
 }
 
+/// A file as it was read.
+pub(crate) struct FileRead {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) fingerprint: Fingerprint,
+    /// True if it was taken before and is sent again.
+    pub(crate) again: bool,
+    /// The converter that its report ids are derived from, if that is not the one that reads it now.
+    pub(crate) identified_by: Option<String>,
+}
+
+/// A copy in the archive, or why not.
+pub(crate) fn read_archived(path: &std::path::Path, limit: u64) -> Result<FileRead, Conversion> {
+    let shown = text::path(path);
+    let unreadable = |why: &dyn std::fmt::Display| Conversion::Unreadable {
+        error: ErrorReport::new(Code::FileUnreadable, format!("the copy {shown} cannot be read: {why}"))
+            .with_fix("Check the archive's disk; if the file still lies in a done folder, copy it into the watch folder instead"),
+    };
+    let (label, bytes) = archive::file::read(path, limit).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Conversion::Vanished,
+        std::io::ErrorKind::FileTooLarge => {
+            let error = ErrorReport::new(Code::FileTooLarge, format!("{shown}: {error}"));
+            Conversion::Broken { error, fingerprint: None }
+        }
+        _ => unreadable(&error),
+    })?;
+    let fingerprint = label.fingerprint().ok_or_else(|| unreadable(&"its label is not complete"))?;
+    Ok(FileRead { bytes, fingerprint, again: true, identified_by: label.converter })
+}
+
 /// The whole file as it is now, or why not.
-fn read_file(path: &std::path::Path, source: &SourceContext, last_try: bool) -> Result<(Vec<u8>, Fingerprint), Conversion> {
+fn read_file(path: &std::path::Path, source: &SourceContext, last_try: bool) -> Result<FileRead, Conversion> {
     let shown = text::path(path);
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Conversion::Vanished,
@@ -240,13 +273,13 @@ fn read_file(path: &std::path::Path, source: &SourceContext, last_try: bool) -> 
             Conversion::Incomplete { error }
         });
     }
-    Ok((bytes, fingerprint))
+    Ok(FileRead { bytes, fingerprint, again: false, identified_by: None })
 }
 
 /// A file's reports on their way from its converter to the queue.
 struct Handover<'a> {
     shared: &'a PoolShared,
-    fingerprint: &'a Fingerprint,
+    read: &'a FileRead,
     correlation_id: CorrelationId,
     priority: u8,
     entries: Vec<NewEntry>,
@@ -259,8 +292,7 @@ struct Handover<'a> {
 }
 
 fn convert(
-    bytes: &[u8],
-    fingerprint: Fingerprint,
+    read: FileRead,
     correlation_id: CorrelationId,
     source: &SourceContext,
     last_try: bool,
@@ -269,7 +301,7 @@ fn convert(
 ) {
     let mut handover = Handover {
         shared,
-        fingerprint: &fingerprint,
+        read: &read,
         correlation_id,
         priority: source.priority,
         entries: Vec::new(),
@@ -281,8 +313,8 @@ fn convert(
         trouble: None,
     };
     let budget = Budget::begin();
-    let shown = text::path(&fingerprint.path);
-    let result = std::panic::catch_unwind(AssertUnwindSafe(|| run_converter(bytes, source, &budget, &mut handover)))
+    let shown = text::path(&read.fingerprint.path);
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| run_converter(&read, source, &budget, &mut handover)))
         .unwrap_or_else(|_| {
             Err(ConvertError::Malformed { place: shown.clone(), reason: "the converter failed (panic)".to_owned() })
         });
@@ -314,23 +346,40 @@ fn convert(
     if handover.reports == 0 {
         handover.abandon();
         let error = broken.unwrap_or_else(|| ErrorReport::new(Code::Internal, format!("{shown}: nothing was converted")));
-        return tell(Conversion::Broken { error, fingerprint: Some(fingerprint) });
+        return tell(Conversion::Broken { error, fingerprint: Some(read.fingerprint) });
     }
-    handover.commit(broken, fingerprint.clone(), tell);
+    handover.commit(broken, tell);
 }
 
-fn run_converter(bytes: &[u8], source: &SourceContext, budget: &Budget, handover: &mut Handover<'_>) -> Result<(), ConvertError> {
-    let converter = source.converter.of(bytes)?;
-    let modified = Timestamp::from_nanosecond(i128::from(handover.fingerprint.modified_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
-    let file_name = handover.fingerprint.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let input = Input { bytes, file_name: &file_name, modified, arguments: &source.arguments };
-    let mut finisher = Finisher::new(converter.name(), &source.name, &source.station, &source.arguments, modified);
-    converter.convert(&input, &mut |unit| {
+fn run_converter(
+    read: &FileRead,
+    source: &SourceContext,
+    budget: &Budget,
+    handover: &mut Handover<'_>,
+) -> Result<(), ConvertError> {
+    each_unit(read, source, &mut |unit, finisher| {
         if budget.is_spent() || handover.shared.stop.load(Ordering::Acquire) && handover.staged.is_some() {
             return ControlFlow::Break(());
         }
-        handover.take(unit, &mut finisher)
+        handover.take(unit, finisher)
     })
+}
+
+/// Shows each unit of a file, with what makes a report of it, until it is enough.
+pub(crate) fn each_unit(
+    read: &FileRead,
+    source: &SourceContext,
+    each: &mut dyn FnMut(Result<Unit, ConvertError>, &mut Finisher<'_>) -> ControlFlow<()>,
+) -> Result<(), ConvertError> {
+    let FileRead { bytes, fingerprint, identified_by, .. } = read;
+    let converter = source.converter.of(bytes)?;
+    let modified = Timestamp::from_nanosecond(i128::from(fingerprint.modified_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
+    let file_name = fingerprint.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let input = Input { bytes, file_name: &file_name, modified, arguments: &source.arguments };
+    // Ids come from what the file was taken with, also if the source is written otherwise by now, or has another converter.
+    let name = identified_by.as_deref().unwrap_or(converter.name());
+    let mut finisher = Finisher::new(name, &fingerprint.source, &source.station, &source.arguments, modified);
+    converter.convert(&input, &mut |unit| each(unit, &mut finisher))
 }
 
 impl Handover<'_> {
@@ -363,12 +412,13 @@ impl Handover<'_> {
     fn new_file(&mut self, whole: bool) -> NewFile {
         self.bytes = 0;
         NewFile {
-            fingerprint: self.fingerprint.clone(),
+            fingerprint: self.read.fingerprint.clone(),
             correlation_id: self.correlation_id,
             priority: self.priority,
             entries: std::mem::take(&mut self.entries),
             staged: self.staged,
             whole,
+            reconverted: self.read.again,
         }
     }
 
@@ -442,7 +492,7 @@ impl Handover<'_> {
         error
     }
 
-    fn commit(mut self, broken_units: Option<ErrorReport>, fingerprint: Fingerprint, tell: Box<dyn FnOnce(Conversion) + Send>) {
+    fn commit(mut self, broken_units: Option<ErrorReport>, tell: Box<dyn FnOnce(Conversion) + Send>) {
         let (reports, bytes) = (self.entries.len(), self.bytes);
         let backlog = Arc::clone(&self.shared.backlog);
         if !backlog.take(reports, bytes, ROOM_WAIT) {
@@ -450,6 +500,7 @@ impl Handover<'_> {
             return tell(Conversion::NotQueued { error: QueueError::Write("the disk is too slow".to_owned()) });
         }
         let file = self.new_file(broken_units.is_none());
+        let fingerprint = self.read.fingerprint.clone();
         let ack = Box::new(move |result: Result<Committed, QueueError>| {
             backlog.give(reports, bytes);
             tell(match result {

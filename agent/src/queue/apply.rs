@@ -232,14 +232,16 @@ impl<'a> Transaction<'a> {
 
     fn commit_whole(&mut self, file: NewFile) -> Result<Committed, QueueError> {
         self.alone(|this| {
-            if let Some(known) = this.find(&file.fingerprint).map_err(failed)? {
+            if !file.reconverted
+                && let Some(known) = this.find(&file.fingerprint).map_err(failed)?
+            {
                 return Ok(Committed::AlreadyTaken { file: known });
             }
             let staged = file.staged.and_then(|key| this.staged_file(key));
             this.make_room(file.entries.len() as u64, staged.map_or(0, |staged| staged.reports))?;
             let row = match staged {
                 Some(staged) => staged.row,
-                None => this.insert_file(&file, FILE_COMMITTED).map_err(failed)?,
+                None => this.insert_file(&file, taken_state(&file)).map_err(failed)?,
             };
             for entry in &file.entries {
                 this.insert_entry(row, file.priority, entry, PENDING).map_err(failed)?;
@@ -282,7 +284,7 @@ impl<'a> Transaction<'a> {
             }
             self.bind_staged(row)?;
             self.connection
-                .execute("UPDATE file SET state = ?2, reports = ?3 WHERE file = ?1", params![row, FILE_COMMITTED, reports])?;
+                .execute("UPDATE file SET state = ?2, reports = ?3 WHERE file = ?1", params![row, taken_state(file), reports])?;
         }
         self.connection
             .prepare_cached(
@@ -298,7 +300,7 @@ impl<'a> Transaction<'a> {
         self.connection
             .prepare_cached(
                 "SELECT file FROM file WHERE path = ?1 AND source = ?2 AND file_id = ?3 AND size = ?4 AND modified_ns = ?5
-                 AND hash = ?6 AND state > 0",
+                 AND hash = ?6 AND state > 0 ORDER BY file LIMIT 1",
             )?
             .query_row(
                 params![
@@ -649,6 +651,11 @@ pub(super) fn drop_staged(connection: &Connection, file: i64) -> rusqlite::Resul
     connection.execute("DELETE FROM entry WHERE file = ?1", [file])?;
     connection.execute("DELETE FROM file WHERE file = ?1 AND state = 0", [file])?;
     Ok(Dropped { counts })
+}
+
+/// How far a file is once its reports are durable.
+fn taken_state(file: &NewFile) -> i64 {
+    if file.reconverted { FILE_DONE } else { FILE_COMMITTED }
 }
 
 fn file_name(fingerprint: &Fingerprint) -> String {

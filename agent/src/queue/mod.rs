@@ -34,7 +34,8 @@
 //! - A delivery leaves `pending` only by what a destination answered, by eviction, or by a person.
 //! - issued = pending (with sending) + sent + failed + discarded + evicted, for each destination, at every commit.
 //! - A file's reports become pending in the transaction that stores its fingerprint; a file is touched only after that commit.
-//! - A file whose fingerprint is there is never queued again; whether its post-action still has to be done is `file.state`.
+//! - A file whose fingerprint is there is never queued again; whether its post-action still has to be done is `file.state`. Only what is
+//!   sent again from the archive passes the fingerprint by: it gets a row of its own, whose state is 2 at once.
 //! - Two deliveries of one report id to one destination go in the order in which they were queued.
 //!
 //! # What survives a crash
@@ -128,6 +129,8 @@ pub struct NewFile {
     pub staged: Option<u64>,
     /// False if other units of the file could not be converted; the file then counts as one in error.
     pub whole: bool,
+    /// True if it comes from the archive and is sent again: it passes its fingerprint by, and nothing remains to be done to it.
+    pub reconverted: bool,
 }
 
 /// What became of a [`NewFile`].

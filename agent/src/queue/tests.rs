@@ -80,6 +80,7 @@ impl Store {
             entries: ids.iter().map(|&id| entry(id, &spool)).collect(),
             staged: None,
             whole: true,
+            reconverted: false,
         }
     }
 

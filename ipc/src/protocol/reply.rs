@@ -6,7 +6,7 @@ use waybill_shared::error::ErrorReport;
 
 use super::{
     AccessStatus, BackupRow, ConfigChanged, ConfigState, DeliveryState, DestinationTest, HealthReport, HistoryRow, LogLine,
-    SecretRow, Snapshot,
+    Reconverted, SecretRow, Snapshot,
 };
 
 /// An answer.
@@ -44,6 +44,8 @@ pub enum Reply {
     Access(AccessStatus),
     /// To `Diagnose`.
     Diagnosis(Diagnosis),
+    /// To `Reconvert`.
+    Reconverted(Reconverted),
 }
 
 /// A bundle for whoever looks for a fault.
