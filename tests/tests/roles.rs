@@ -17,8 +17,8 @@ use std::time::Duration;
 use waybill_ipc::ClientError;
 use waybill_ipc::codec;
 use waybill_ipc::protocol::{
-    AccessStatus, ClientMessage, ConfigChange, ConfigState, ConfigVersion, Frozen, HistoryFilter, HistoryOutcome, HistoryRow,
-    LogFilter, Page, Reply, Request, Role, SecretRow, SecretText, Unsent, Via,
+    AccessStatus, ArchiveFilter, ArchivePage, ClientMessage, ConfigChange, ConfigState, ConfigVersion, Frozen, HistoryFilter,
+    HistoryOutcome, HistoryRow, LogFilter, Page, Reply, Request, Role, SecretRow, SecretText, Unsent, Via,
 };
 use waybill_shared::config::Edit;
 use waybill_shared::error::{Code, ErrorReport};
@@ -95,6 +95,8 @@ table! {
     Request::Access => Viewer, None, plain(Request::Access);
     Request::Elevate { .. } => Viewer, Some("access.elevate"), plain(Request::Elevate { pin: text(PIN) });
     Request::DropRole => Viewer, Some("access.drop_role"), plain(Request::DropRole);
+    Request::Reconvert { .. } => Operator, Some("archive.reconvert"),
+        plain(Request::Reconvert { filter: ArchiveFilter::default(), dry_run: false, page: ArchivePage::default() });
     Request::Diagnose => Operator, Some("diagnose"), plain(Request::Diagnose);
     Request::SetPin { .. } => Engineer, Some("access.set_pin"), plain(Request::SetPin { old: Some(text(PIN)), new: text(PIN) });
     // The last one: without a PIN everybody of this user is engineer.
@@ -453,6 +455,11 @@ fn hostile_names_and_values_are_errors_and_lead_to_nothing_outside_of_the_agents
             Request::ConfigText { version: backup() },
             Request::ConfigDiff { from: backup(), to: ConfigVersion::Current },
             Request::TestDestination { name: name.clone(), edits: Vec::new(), token: Some(secret()) },
+            Request::Reconvert {
+                filter: ArchiveFilter { file: Some(format!("[{name}")), ..ArchiveFilter::default() },
+                dry_run: false,
+                page: ArchivePage::default(),
+            },
             edit(add("source")),
             edit(add("destination")),
             edit(add(&name)),

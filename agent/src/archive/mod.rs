@@ -213,7 +213,7 @@ pub(crate) mod tests {
         assert_eq!(keep(&archive, &fingerprint, taken).unwrap(), place);
         assert_eq!(keep(&archive, &fingerprint, taken).unwrap(), place);
         let there: Vec<_> = std::fs::read_dir(place.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(there, [place.clone()]);
+        assert_eq!(there, std::slice::from_ref(&place));
         assert_eq!(file::read(&place, 100).unwrap().1, b"{}");
     }
 

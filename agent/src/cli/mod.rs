@@ -15,6 +15,7 @@ mod list;
 mod logs;
 mod output;
 mod pin;
+mod reconvert;
 mod run;
 mod secret;
 mod status;
@@ -89,6 +90,8 @@ enum Command {
     Queue(QueueCommand),
     /// Convert a file without sending anything: shows the report, or exactly what is wrong
     Convert(convert::ConvertArgs),
+    /// Send archived files again with the configuration that their source has now; the reports keep their ids
+    Reconvert(Box<reconvert::ReconvertArgs>),
     /// Show, check and change the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -148,6 +151,7 @@ pub fn main() -> ExitCode {
             Command::Status(args) => with_runtime(status::main(&instance, args)),
             Command::Queue(QueueCommand::List(args)) => with_runtime(list::main(&instance, args)),
             Command::Convert(args) => convert::main(&instance, &args),
+            Command::Reconvert(args) => with_runtime(reconvert::main(&instance, &pin, *args)),
             Command::Init(args) => with_runtime(init::main(&instance, &pin, *args)),
             Command::Config(command) => with_runtime(config::main(&instance, &pin, command)),
             Command::Health(args) => with_runtime(health::main(&instance, args)),

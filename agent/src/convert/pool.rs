@@ -357,7 +357,7 @@ fn run_converter(
     budget: &Budget,
     handover: &mut Handover<'_>,
 ) -> Result<(), ConvertError> {
-    each_unit(read, source, &mut |unit, finisher| {
+    each_unit(read, source, |unit, finisher| {
         if budget.is_spent() || handover.shared.stop.load(Ordering::Acquire) && handover.staged.is_some() {
             return ControlFlow::Break(());
         }
@@ -369,7 +369,7 @@ fn run_converter(
 pub(crate) fn each_unit(
     read: &FileRead,
     source: &SourceContext,
-    each: &mut dyn FnMut(Result<Unit, ConvertError>, &mut Finisher<'_>) -> ControlFlow<()>,
+    mut each: impl FnMut(Result<Unit, ConvertError>, &mut Finisher<'_>) -> ControlFlow<()>,
 ) -> Result<(), ConvertError> {
     let FileRead { bytes, fingerprint, identified_by, .. } = read;
     let converter = source.converter.of(bytes)?;

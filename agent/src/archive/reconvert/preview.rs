@@ -84,7 +84,7 @@ mod tests {
     use crate::convert::registry::Registry;
 
     const REPORT: &str = r#"{"type":"T","pn":"a","sn":"SERIAL","rev":"1","processCode":10,"result":"P","machineName":"OWN",
-        "root":{"stepType":"SequenceCall","name":"r"}}"#;
+        "start":"2026-01-30T12:00:00Z","root":{"stepType":"SequenceCall","name":"r"}}"#;
 
     fn context(lines: &str) -> SourceContext {
         let config = config::parse(&format!("[[source]]\nname = \"other\"\nfolder = \"x\"\n{lines}")).unwrap();
