@@ -134,6 +134,21 @@ fn a_copy_of_each_taken_file_is_kept_whatever_becomes_of_the_file() {
 }
 
 #[test]
+fn copies_are_made_while_that_is_wanted_without_a_restart() {
+    let receiver = Receiver::start();
+    let station = Station::simple(&receiver);
+    let agent = Agent::start(&station);
+    let ipc = ipc_client(&station);
+    for (n, wanted) in [false, true, false].into_iter().enumerate() {
+        ipc.change(&[set("archive.enabled", wanted)]).unwrap();
+        station.drop_reports("ict", [n as u64]);
+        agent.wait_for("it is sent", |s| s.destinations[0].sent == n as u64 + 1);
+        wait_until("it is put away", || station.done_files("ict").len() == n + 1);
+    }
+    assert_eq!(copies(&station).iter().map(|copy| content(copy)).collect::<Vec<_>>(), [sample_report(1).1]);
+}
+
+#[test]
 fn copies_are_kept_as_long_and_as_many_as_is_said() {
     let receiver = Receiver::start();
     let station =
@@ -315,6 +330,36 @@ fn what_was_sent_again_is_nothing_new_after_a_restart() {
     let status = agent.wait_for("the third is sent", |s| s.destinations[0].sent == 5);
     wait_until("the third is archived", || copies(&station).len() >= 3);
     assert_eq!((status.sources[0].queued, posts(&receiver), copies(&station).len()), (5, 5, 3));
+}
+
+/// Stopped or killed in the middle, the agent ends in time, and the books hold: each file was sent again as a whole, or not.
+#[test]
+fn an_agent_that_ends_in_the_middle_of_it_loses_nothing_and_sends_nothing_by_half() {
+    let receiver = Receiver::start();
+    let (station, mut agent) = delivered(&receiver, builder(&receiver, "delete"), 60);
+    for killed in [false, true] {
+        let before = agent.counts().destination("main").issued();
+        let running = {
+            let station = station.clone();
+            std::thread::Builder::new().name("reconvert".into()).spawn(move || reconvert(&station, &["--yes"])).unwrap()
+        };
+        agent.wait_for("it has begun", |s| s.destinations[0].issued() > before);
+        if killed {
+            agent.kill();
+        } else {
+            assert!(agent.stop().success());
+        }
+        running.join().unwrap();
+        agent = Agent::start(&station);
+        let counts = agent.counts();
+        let (source, main) = (counts.source("ict"), counts.destination("main"));
+        assert_eq!((source.reports, source.waiting, source.errors), (main.issued(), 0, 0), "{counts}");
+        assert_eq!(source.queued, source.reports, "{counts}");
+        assert!(main.issued() > before && main.issued() <= before + 60, "{counts}");
+    }
+    let issued = agent.counts().destination("main").issued();
+    agent.wait_for("all is sent", |s| s.destinations[0].sent == issued);
+    assert_eq!((receiver.report_ids().len(), copies(&station).len()), (60, 60));
 }
 
 #[test]

@@ -288,6 +288,7 @@ fn target_of(request: &Request) -> String {
         Request::ConfigChange(_) => "station.location".to_owned(),
         Request::ConfigRestore { id, .. } => id.clone(),
         Request::SetSecret { name, .. } | Request::ClearSecret { name } | Request::TestDestination { name, .. } => name.clone(),
+        Request::Reconvert { .. } => "everything".to_owned(),
         _ => String::new(),
     }
 }

@@ -200,7 +200,7 @@ fn work(job: Job, shared: &PoolShared) {
     }
     shared.active.fetch_add(1, Ordering::AcqRel);
     let Job { path, archived, correlation_id, source, last_try, tell } = job;
-    let read = || if archived { read_archived(&path, source.max_file_bytes) } else { read_file(&path, &source, last_try) };
+    let read = || if archived { read_archived(&path, &source) } else { read_file(&path, &source, last_try) };
     let read = std::panic::catch_unwind(AssertUnwindSafe(read));
     let read = read.unwrap_or_else(|_| {
         let message = format!("{}: reading it failed unexpectedly", text::path(&path));
@@ -217,20 +217,24 @@ fn work(job: Job, shared: &PoolShared) {
 pub(crate) struct FileRead {
     pub(crate) bytes: Vec<u8>,
     pub(crate) fingerprint: Fingerprint,
-    /// True if it was taken before and is sent again.
-    pub(crate) again: bool,
-    /// The converter that its report ids are derived from, if that is not the one that reads it now.
-    pub(crate) identified_by: Option<String>,
+    /// What its report ids are derived from, if it was taken before and is sent again.
+    pub(crate) again: Option<TakenBy>,
+}
+
+/// By what an archived file was taken: its ids come from these, also if its source is written otherwise by now or has another converter.
+pub(crate) struct TakenBy {
+    pub(crate) source: String,
+    pub(crate) converter: Option<String>,
 }
 
 /// A copy in the archive, or why not.
-pub(crate) fn read_archived(path: &std::path::Path, limit: u64) -> Result<FileRead, Conversion> {
+pub(crate) fn read_archived(path: &std::path::Path, source: &SourceContext) -> Result<FileRead, Conversion> {
     let shown = text::path(path);
     let unreadable = |why: &dyn std::fmt::Display| Conversion::Unreadable {
         error: ErrorReport::new(Code::FileUnreadable, format!("the copy {shown} cannot be read: {why}"))
             .with_fix("Check the archive's disk; if the file still lies in a done folder, copy it into the watch folder instead"),
     };
-    let (label, bytes) = archive::file::read(path, limit).map_err(|error| match error.kind() {
+    let (label, bytes) = archive::file::read(path, source.max_file_bytes).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Conversion::Vanished,
         std::io::ErrorKind::FileTooLarge => {
             let error = ErrorReport::new(Code::FileTooLarge, format!("{shown}: {error}"));
@@ -239,7 +243,8 @@ pub(crate) fn read_archived(path: &std::path::Path, limit: u64) -> Result<FileRe
         _ => unreadable(&error),
     })?;
     let fingerprint = label.fingerprint().ok_or_else(|| unreadable(&"its label is not complete"))?;
-    Ok(FileRead { bytes, fingerprint, again: true, identified_by: label.converter })
+    let fingerprint = Fingerprint { source: source.name.clone(), ..fingerprint };
+    Ok(FileRead { bytes, fingerprint, again: Some(TakenBy { source: label.source, converter: label.converter }) })
 }
 
 /// The whole file as it is now, or why not.
@@ -273,7 +278,7 @@ fn read_file(path: &std::path::Path, source: &SourceContext, last_try: bool) -> 
             Conversion::Incomplete { error }
         });
     }
-    Ok(FileRead { bytes, fingerprint, again: false, identified_by: None })
+    Ok(FileRead { bytes, fingerprint, again: None })
 }
 
 /// A file's reports on their way from its converter to the queue.
@@ -371,14 +376,14 @@ pub(crate) fn each_unit(
     source: &SourceContext,
     mut each: impl FnMut(Result<Unit, ConvertError>, &mut Finisher<'_>) -> ControlFlow<()>,
 ) -> Result<(), ConvertError> {
-    let FileRead { bytes, fingerprint, identified_by, .. } = read;
+    let FileRead { bytes, fingerprint, again } = read;
     let converter = source.converter.of(bytes)?;
     let modified = Timestamp::from_nanosecond(i128::from(fingerprint.modified_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
     let file_name = fingerprint.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let input = Input { bytes, file_name: &file_name, modified, arguments: &source.arguments };
-    // Ids come from what the file was taken with, also if the source is written otherwise by now, or has another converter.
-    let name = identified_by.as_deref().unwrap_or(converter.name());
-    let mut finisher = Finisher::new(name, &fingerprint.source, &source.station, &source.arguments, modified);
+    let name = again.as_ref().and_then(|taken| taken.converter.as_deref()).unwrap_or(converter.name());
+    let taken_by = again.as_ref().map_or(fingerprint.source.as_str(), |taken| taken.source.as_str());
+    let mut finisher = Finisher::new(name, taken_by, &source.station, &source.arguments, modified);
     converter.convert(&input, &mut |unit| each(unit, &mut finisher))
 }
 
@@ -418,7 +423,7 @@ impl Handover<'_> {
             entries: std::mem::take(&mut self.entries),
             staged: self.staged,
             whole,
-            reconverted: self.read.again,
+            reconverted: self.read.again.is_some(),
         }
     }
 

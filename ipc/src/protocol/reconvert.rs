@@ -32,7 +32,7 @@ pub struct ArchivePage {
 pub struct Reconverted {
     /// The files that were wanted, in their order.
     pub files: Vec<ReconvertedFile>,
-    /// Where to go on; none if that was the end.
+    /// Where to go on; none if that was the end, or if something is in the way of the very first file.
     pub next: Option<String>,
     /// Why it went no further, if something is in the way: a full queue.
     pub stopped: Option<ErrorReport>,

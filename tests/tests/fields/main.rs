@@ -103,7 +103,7 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     ),
     ("fields/sending.rs", "sent_reports_are_kept_as_long_as_is_said", &["retention.sent_days"]),
     ("fields/sources.rs", "taken_and_broken_files_are_kept_as_long_as_is_said", &["retention.done_days", "retention.error_days"]),
-    ("archive.rs", "a_copy_of_each_taken_file_is_kept_whatever_becomes_of_the_file", &["archive.enabled"]),
+    ("archive.rs", "copies_are_made_while_that_is_wanted_without_a_restart", &["archive.enabled"]),
     ("archive.rs", "while_no_copy_can_be_made_a_file_is_delivered_and_stays", &["archive.folder"]),
     ("archive.rs", "copies_are_kept_as_long_and_as_many_as_is_said", &["archive.keep_days", "archive.max_bytes"]),
     (

@@ -41,10 +41,10 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn new(label: &Label, copy: &Path) -> (Self, Receiver<Answer>) {
+    pub(super) fn new(label: &Label, source: &str, copy: &Path) -> (Self, Receiver<Answer>) {
         let (answer, told) = bounded(1);
         let ticket = Self {
-            source: label.source.clone(),
+            source: source.to_owned(),
             path: PathBuf::from(&label.path),
             copy: copy.to_owned(),
             correlation_id: label.correlation_id,

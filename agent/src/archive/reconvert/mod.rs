@@ -78,7 +78,7 @@ struct Work {
 }
 
 /// Why a part ends before a file.
-struct Stop(Option<ErrorReport>);
+struct Stop(ErrorReport);
 
 impl Reconvert {
     /// Opens its desk and its books.
@@ -133,7 +133,7 @@ impl Work {
                     answer.files.push(file);
                 }
                 Err(Stop(why)) => {
-                    answer.stopped = why;
+                    answer.stopped = Some(why);
                     return ControlFlow::Break(());
                 }
             }
@@ -202,10 +202,10 @@ impl Work {
         longest: Duration,
     ) -> Result<Came, Stop> {
         if when_full != WhenFull::OldestFirst && self.parts.gate.is_closed() {
-            return Err(Stop(Some(full())));
+            return Err(Stop(full()));
         }
         let until = Instant::now() + longest;
-        let (ticket, answer) = Ticket::new(label, path);
+        let (ticket, answer) = Ticket::new(label, &context.name, path);
         let (seen, forgotten) = ticket.seen_and_forgotten();
         // In the books it is a file like any other: seen first, then queued or in error.
         (self.parts.publish)(seen);
@@ -222,7 +222,7 @@ impl Work {
             return Err(stop);
         }
         match answer.recv_deadline(until) {
-            Ok(came) => came.map_err(|why| Stop(Some(why))),
+            Ok(came) => came.map_err(Stop),
             Err(_) => Ok(Came { outcome: ReconvertOutcome::UnderWay, reports: 0, first: Vec::new(), error: None }),
         }
     }
@@ -232,13 +232,13 @@ impl Work {
             // Held for a moment only: a stopping agent waits until nobody can give files any more.
             let sent = match self.parts.pool.load_full() {
                 Some(pool) => pool.try_send(job),
-                None => return Err(Stop(Some(stopping()))),
+                None => return Err(Stop(stopping())),
             };
             match sent {
                 Ok(()) => return Ok(()),
                 Err(back) if Instant::now() < until => job = *back,
                 // The pool is busy with other files; this one was not begun.
-                Err(_) => return Err(Stop(None)),
+                Err(_) => return Err(Stop(busy())),
             }
             std::thread::sleep(BUSY_PAUSE);
         }
@@ -249,6 +249,11 @@ fn full() -> ErrorReport {
     ErrorReport::new(Code::QueueFull, "the queue is full: no more archived files are sent until there is room").with_fix(
         "What was sent before this stays sent. Bring the destination back, or raise queue.max_entries, then go on where it ended",
     )
+}
+
+fn busy() -> ErrorReport {
+    ErrorReport::new(Code::PeerTimeout, "the converters are busy with new files: no more archived files are sent for now")
+        .with_fix("Go on where it ended once there is less to do, or raise convert.workers")
 }
 
 fn stopping() -> ErrorReport {

@@ -18,7 +18,7 @@ const NAMED: usize = 1000;
 
 /// Converts a copy as it would be converted, and names its reports.
 pub(super) fn preview(copy: &Path, source: &SourceContext, longest: Duration) -> Came {
-    match read_archived(copy, source.max_file_bytes) {
+    match read_archived(copy, source) {
         Ok(read) => convert(&read, source, longest),
         Err(Conversion::Unreadable { error } | Conversion::Broken { error, .. }) => came(0, Vec::new(), Some(error)),
         Err(_) => {
