@@ -11,7 +11,8 @@ use waybill_shared::text;
 
 use super::books::Came;
 use crate::convert::ConvertError;
-use crate::convert::pool::{Conversion, FileRead, SourceContext, each_unit, read_archived};
+use crate::convert::pool::{Conversion, SourceContext};
+use crate::convert::read::{FileRead, each_unit, read_archived};
 
 /// Most reports of one file that are named; the others are counted.
 const NAMED: usize = 1000;
