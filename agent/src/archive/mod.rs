@@ -2,7 +2,7 @@
 //!
 //! # What it owns
 //! The files `<folder>/<day of taking, UTC>/<source>/<time>_<correlation id>_<file name>.zst`, nothing else in that folder. Each is a zstd
-//! file with a skippable frame in front that says what it is a copy of ([`file`]): `zstd -d` gives the original.
+//! file with a skippable frame in front that says what it is a copy of ([`mod@file`]): `zstd -d` gives the original.
 //!
 //! # Invariants
 //! - A copy is made after the file's reports are durable and before its source is given up. While it cannot be made, the source stays
