@@ -9,6 +9,7 @@
 //! - [`intake`]: files are found, awaited until they are finished, and put where they belong when their reports are durable
 //! - [`convert`]: bytes become reports
 //! - [`queue`]: the durable heart; its module doc is the specification of the store
+//! - [`archive`]: copies of taken files, which can be sent again
 //! - [`upload`]: reports go to their destinations, independently
 //! - [`serve`]: the event hub, and the IPC service on it
 //! - [`config`]: the configuration's file, its backups, and what lies over it; [`secrets`]: tokens and passwords
@@ -20,6 +21,7 @@
 
 pub mod access;
 pub mod agent;
+pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod convert;

@@ -61,7 +61,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             3 => Event::FileForgotten { source, file, correlation_id },
             4 => {
                 let destinations = DESTINATIONS[..count.min(3) as usize].iter().map(|&name| name.into()).collect();
-                Event::FileQueued { source, file, correlation_id, reports: count, serial, destinations, whole: yes, again: false }
+                Event::FileQueued { source, file, correlation_id, reports: count, serial, destinations, whole: yes }
             }
             5 => Event::FileBroken { source, file, correlation_id, error, moved_to: None },
             6 => Event::Sent { destination, report_id, correlation_id, serial, receipt: String::new() },
@@ -252,7 +252,6 @@ proptest! {
             serial: "SN".into(),
             destinations: vec!["main".into()],
             whole,
-            again: false,
         };
         let broken = Event::FileBroken {
             source: source.clone(),

@@ -135,7 +135,7 @@ catalogue! {
     /// A file vanished before it was read
     FileVanished = "WB2004", Input, Input, 404, "Let nothing but Waybill move files out of the watch folder";
     /// A source file could not be moved after its reports were queued
-    PostActionFailed = "WB2005", Station, Store, 500, "The reports are safe in the queue. Check permissions and space of the done folder; it is tried again by itself";
+    PostActionFailed = "WB2005", Station, Store, 500, "The reports are safe in the queue. Check permissions and space of the done folder, or of the archive if the message names it; it is tried again by itself";
     /// Another agent watches the same folder
     FolderClaimed = "WB2006", Configuration, AlreadyRunning, 409, "Let one agent watch a folder: stop the other one, or give one of them another folder";
 

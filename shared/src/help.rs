@@ -1,9 +1,19 @@
-//! The help pages of the error codes: what happened, what to check, what happens by itself, whether anything is lost.
+//! The help pages of the error codes: what happened, what to check, what happens by itself, whether anything is lost. And those of
+//! topics that are more than one error.
 //!
-//! They lie in `assets/help/errors` and are part of the programs, so that they are there where nothing else is. A code without a page does
+//! They lie in `assets/help/errors` and `assets/help` and are part of the programs, so that they are there where nothing else is. A code without a page does
 //! not compile.
 
 use crate::error::Code;
+
+/// Topics with a page, and the pages, as Markdown of the same form.
+pub const TOPICS: [(&str, &str); 1] = [("archive", include_str!("../../assets/help/archive.md"))];
+
+/// The page of a topic.
+#[must_use]
+pub fn topic(name: &str) -> Option<&'static str> {
+    TOPICS.iter().find(|(topic, _)| topic.eq_ignore_ascii_case(name)).map(|(_, page)| *page)
+}
 
 macro_rules! pages {
     ($($name:ident = $code:literal,)*) => {

@@ -119,6 +119,11 @@ impl Instance {
     pub fn evicted(&self) -> PathBuf {
         self.data.join("evicted")
     }
+    /// Copies of taken files, unless the configuration names another folder.
+    #[must_use]
+    pub fn archive(&self) -> PathBuf {
+        self.data.join("archive")
+    }
     /// Log files.
     #[must_use]
     pub fn logs(&self) -> PathBuf {

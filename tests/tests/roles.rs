@@ -17,8 +17,9 @@ use std::time::Duration;
 use waybill_ipc::ClientError;
 use waybill_ipc::codec;
 use waybill_ipc::protocol::{
-    AccessStatus, ClientMessage, ConfigChange, ConfigState, ConfigVersion, DeliveryFilter, Frozen, HistoryFilter, HistoryOutcome,
-    HistoryRow, LogFilter, Page, Reply, Request, Role, Search, SearchBy, SecretRow, SecretText, Unsent, Via, Which,
+    AccessStatus, ArchiveFilter, ArchivePage, ClientMessage, ConfigChange, ConfigState, ConfigVersion, DeliveryFilter, Frozen,
+    HistoryFilter, HistoryOutcome, HistoryRow, LogFilter, Page, Reply, Request, Role, Search, SearchBy, SecretRow, SecretText,
+    Unsent, Via, Which,
 };
 use waybill_shared::config::Edit;
 use waybill_shared::error::{Code, ErrorReport};
@@ -118,6 +119,8 @@ table! {
     Request::Access => Viewer, None, plain(Request::Access);
     Request::Elevate { .. } => Viewer, Some("access.elevate"), plain(Request::Elevate { pin: text(PIN) });
     Request::DropRole => Viewer, Some("access.drop_role"), plain(Request::DropRole);
+    Request::Reconvert { .. } => Operator, Some("archive.reconvert"),
+        plain(Request::Reconvert { filter: ArchiveFilter::default(), dry_run: false, page: ArchivePage::default() });
     Request::Diagnose => Operator, Some("diagnose"), plain(Request::Diagnose);
     Request::SetPin { .. } => Engineer, Some("access.set_pin"), plain(Request::SetPin { old: Some(text(PIN)), new: text(PIN) });
     // The last one: without a PIN everybody of this user is engineer.
@@ -322,6 +325,7 @@ fn target_of(request: &Request) -> String {
         Request::HoldLane { .. } => "lane 9".to_owned(),
         Request::TestDestinations { names } => names.join(", "),
         Request::RegisterDestination { name, .. } | Request::Processes { destination: name } => name.clone(),
+        Request::Reconvert { .. } => "everything".to_owned(),
         _ => String::new(),
     }
 }
@@ -491,6 +495,11 @@ fn hostile_names_and_values_are_errors_and_lead_to_nothing_outside_of_the_agents
             Request::TestDestination { name: name.clone(), edits: Vec::new(), token: Some(secret()) },
             Request::RegisterDestination { name: name.clone(), token: secret() },
             Request::Processes { destination: name.clone() },
+            Request::Reconvert {
+                filter: ArchiveFilter { file: Some(format!("[{name}")), ..ArchiveFilter::default() },
+                dry_run: false,
+                page: ArchivePage::default(),
+            },
             edit(add("source")),
             edit(add("destination")),
             edit(add(&name)),

@@ -1,6 +1,6 @@
 //! Which role each request needs, and what the history says of one.
 
-use waybill_ipc::protocol::{Request, Role, Which};
+use waybill_ipc::protocol::{ArchiveFilter, Request, Role, Which};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::text::shortened;
 
@@ -40,6 +40,7 @@ pub fn needed(request: &Request) -> Role {
         | Request::LossesSeen
         | Request::Fsck
         | Request::BackupQueue
+        | Request::Reconvert { .. }
         // Calls to a server with the station's own token, which change nothing.
         | Request::TestDestinations { .. }
         | Request::Processes { .. } => Role::Operator,
@@ -103,6 +104,7 @@ pub fn described(request: &Request) -> (&'static str, String) {
         Request::SetPin { .. } => ("access.set_pin", String::new()),
         Request::ClearPin { .. } => ("access.clear_pin", String::new()),
         Request::Diagnose => ("diagnose", String::new()),
+        Request::Reconvert { filter, .. } => ("archive.reconvert", wanted(filter)),
     }
 }
 
@@ -122,6 +124,21 @@ pub fn which(which: &Which) -> String {
             format!("all that are {state}{to}{lane}{search}")
         }
     }
+}
+
+/// Which archived files are meant, in the words of the command line.
+fn wanted(filter: &ArchiveFilter) -> String {
+    let moment = |ms: &i64| jiff::Timestamp::from_millisecond(*ms).map_or_else(|_| ms.to_string(), |at| at.to_string());
+    let parts = [
+        ("source", filter.source.clone()),
+        ("from", filter.since_ms.as_ref().map(moment)),
+        ("to", filter.until_ms.as_ref().map(moment)),
+        ("converter", filter.converter.clone()),
+        ("file", filter.file.clone()),
+    ];
+    let parts: Vec<String> = parts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))).collect();
+    let all = if parts.is_empty() { "everything".to_owned() } else { parts.join(", ") };
+    shortened(&all, 500)
 }
 
 /// An entry of the history with what came of it: done, not allowed, or gone wrong.

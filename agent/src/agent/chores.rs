@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 use waybill_shared::config::Config;
 use waybill_shared::fs::atomic;
+use waybill_shared::paths::Instance;
+use waybill_shared::text;
 
 use super::Live;
+use crate::archive::{self, retention::Removed};
 use crate::desk::Desk;
 use crate::intake::retention;
 use crate::queue::{self, Command, Damage, Old, Places, Reader, Writer};
@@ -29,6 +33,9 @@ const FINGERPRINT_DAYS: u64 = 400;
 const FINGERPRINTS: u32 = 200;
 /// How often done and error folders are looked at.
 const FOLDERS_EVERY: Duration = Duration::from_secs(3600);
+
+/// How often the archive is looked at.
+const ARCHIVE_EVERY: Duration = Duration::from_secs(600);
 
 /// Sent reports go from the queue.
 pub(super) async fn purge_queue(writer: Writer, live: Live) {
@@ -119,6 +126,42 @@ pub(super) async fn purge_folders(live: Live, base: PathBuf, desk: Desk) {
             }
         }
         tokio::time::sleep(FOLDERS_EVERY).await;
+    }
+}
+
+/// Copies go from the archive that are old enough or too many; a thousand at a time, so that a stop never waits for all of them. What an
+/// archive holds that is switched off goes as well, by and by.
+pub(super) async fn purge_archive(live: Live, instance: Instance, base: PathBuf, desk: Desk) {
+    loop {
+        let config = live.load().effective.config.clone();
+        let folder = archive::folder(&config, &instance, &base);
+        let (keep_days, max_bytes) = (config.archive.keep_days, config.archive.max_bytes);
+        let (looked, today) = (folder.clone(), Timestamp::now().to_zoned(TimeZone::UTC).date());
+        let step =
+            desk.run(move || archive::retention::step(&looked, keep_days, max_bytes, today).map_err(|error| error.to_string()));
+        match step.await.map_err(|error| error.message).and_then(|removed| removed) {
+            Ok(removed) => {
+                if removed != Removed::default() {
+                    tracing::info!(
+                        event = "archive_purged",
+                        folder = text::path(&folder),
+                        files = removed.files,
+                        bytes = removed.bytes,
+                        failed = removed.failed,
+                        keep_days,
+                        max_bytes,
+                        "copies that are too old or too many were removed"
+                    );
+                }
+                if removed.more {
+                    continue;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(event = "archive_not_purged", folder = text::path(&folder), error, "tried again in some minutes");
+            }
+        }
+        tokio::time::sleep(ARCHIVE_EVERY).await;
     }
 }
 

@@ -13,6 +13,8 @@ mod sources;
 pub(crate) mod tests;
 mod works;
 
+pub(crate) use sources::context as source_context;
+
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -34,6 +36,8 @@ use waybill_shared::paths::Instance;
 use waybill_shared::text;
 
 use crate::access::{self, Gate};
+use crate::archive::reconvert::{self, Reconvert};
+use crate::archive::{self, Archive};
 use crate::config::{self, Loaded};
 use crate::convert::registry::Registry;
 use crate::desk::Desk;
@@ -73,8 +77,11 @@ pub struct Active {
 }
 
 impl Active {
-    fn plan(&self, secrets: u64) -> Plan {
-        Plan { config: self.effective.config.clone(), identity: self.identity.clone(), secrets }
+    fn plan(&self, secrets: u64, instance: &Instance) -> Plan {
+        let config = self.effective.config.clone();
+        let archive = || Archive::new(archive::folder(&config, instance, &atomic::folder_of(&instance.config)));
+        let archive = config.archive.enabled.then(archive);
+        Plan { identity: self.identity.clone(), secrets, archive, config }
     }
 }
 
@@ -180,7 +187,8 @@ impl Agent {
         let (damage, clean) = (Arc::clone(&queue.damage), queue.found.clean);
         let mut works =
             Works::new(instance, base.clone(), secrets.clone(), queue, publisher(&hub), config.convert.worker_count())?;
-        works.start(&active.plan(0))?;
+        works.start(&active.plan(0, instance))?;
+        let (pool, queue_gate) = (Arc::clone(&works.pool_slot), Arc::clone(&works.queue.gate));
         hub.with_snapshot(|snapshot| {
             for gone in snapshot.destinations.iter().filter(|d| d.state == Connection::Removed) {
                 tracing::warn!(
@@ -248,6 +256,15 @@ impl Agent {
         let listener = Listener::bind(&endpoint).map_err(|error| {
             ErrorReport::new(Code::DataFolderUnavailable, format!("nobody can connect at {}: {error}", endpoint.name()))
         })?;
+        let reconvert = Reconvert::new(reconvert::Parts {
+            live: Arc::clone(&live),
+            instance: instance.clone(),
+            base: base.clone(),
+            pool,
+            writer: writer.clone(),
+            gate: queue_gate,
+            publish: publisher(&hub),
+        })?;
         let service = Arc::new(Service::new(serve::ipc::Parts {
             instance: instance.clone(),
             hub: hub.clone(),
@@ -260,6 +277,7 @@ impl Agent {
             secrets,
             history: history.clone(),
             health: Arc::clone(&health),
+            reconvert,
             stop,
         })?);
         let mut servers = JoinSet::new();
@@ -277,7 +295,9 @@ impl Agent {
             Desk::open("queue-check")?,
         ));
         let forget_files = chores.spawn(chores::forget_files(reader, writer, retention.clone()));
-        let purge_folders = chores.spawn(chores::purge_folders(Arc::clone(&live), base, retention));
+        let purge_folders = chores.spawn(chores::purge_folders(Arc::clone(&live), base.clone(), retention));
+        let purge_archive = chores::purge_archive(Arc::clone(&live), instance.clone(), base, Desk::open("archive")?);
+        let purge_archive = chores.spawn(purge_archive);
         let _set_once = own_tasks.set(vec![
             ("configuration", keeper.task()),
             ("connections", doors),
@@ -285,6 +305,7 @@ impl Agent {
             ("check of the queue", check_queue),
             ("retention of fingerprints", forget_files),
             ("retention of folders", purge_folders),
+            ("retention of the archive", purge_archive),
         ]);
         tracing::info!(
             event = "agent_ready",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use waybill_ipc::protocol::Event;
-use waybill_shared::config;
+use waybill_shared::config::{self, Identity};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::fs::is_network_folder;
 
@@ -42,10 +42,7 @@ impl Common<'_> {
     /// What cannot be used.
     pub(super) fn start(&self, plan: &SourcePlan) -> Result<Source, ErrorReport> {
         let source = &plan.source;
-        let converter = self
-            .registry
-            .choose(&source.converter)
-            .ok_or_else(|| ErrorReport::new(Code::ConverterUnknown, format!("there is no converter {:?}", source.converter)))?;
+        let context = context(self.registry, source, &plan.identity, plan.max_file_bytes)?;
         let folder = self.base.join(&source.folder);
         // A folder that is not there yet counts as local until it is; its next start knows better.
         let network = is_network_folder(&folder).unwrap_or(false);
@@ -53,17 +50,11 @@ impl Common<'_> {
             configured.as_ref().map_or_else(|| folder.join(name), |configured| self.base.join(configured))
         };
         let setup = SourceSetup {
-            rules: rules(source, network, converter.has_end_mark()),
-            context: Arc::new(SourceContext {
-                name: source.name.clone(),
-                converter,
-                arguments: source.arguments.clone(),
-                priority: source.priority,
-                station: plan.identity.clone(),
-                max_file_bytes: plan.max_file_bytes,
-            }),
+            rules: rules(source, network, context.converter.has_end_mark()),
+            context: Arc::new(context),
             done_folder: inside(&source.done_folder, "done"),
             error_folder: inside(&source.error_folder, "error"),
+            archive: plan.archive.clone(),
             patterns: patterns(source)?,
             recursive: source.recursive,
             after: source.after,
@@ -82,6 +73,29 @@ impl Common<'_> {
         Source::start(setup)
             .map_err(|error| ErrorReport::new(Code::Internal, format!("no thread for source {:?}: {error}", source.name)))
     }
+}
+
+/// What the converters need to know of a source.
+///
+/// # Errors
+/// There is no such converter.
+pub(crate) fn context(
+    registry: &Registry,
+    source: &config::Source,
+    station: &Identity,
+    max_file_bytes: u64,
+) -> Result<SourceContext, ErrorReport> {
+    let converter = registry
+        .choose(&source.converter)
+        .ok_or_else(|| ErrorReport::new(Code::ConverterUnknown, format!("there is no converter {:?}", source.converter)))?;
+    Ok(SourceContext {
+        name: source.name.clone(),
+        converter,
+        arguments: source.arguments.clone(),
+        priority: source.priority,
+        station: station.clone(),
+        max_file_bytes,
+    })
 }
 
 fn rules(source: &config::Source, network: bool, has_end_mark: bool) -> Rules {

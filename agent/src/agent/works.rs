@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,8 @@ use waybill_shared::paths::Instance;
 use waybill_shared::secret::Secret;
 
 use super::sources;
+use crate::archive::Archive;
+use crate::archive::reconvert::PoolSlot;
 use crate::convert::pool::Pool;
 use crate::convert::registry::Registry;
 use crate::intake::{Claims, Neighbour, Source, Told};
@@ -41,6 +43,8 @@ pub(super) struct Plan {
     pub(super) identity: Identity,
     /// Changes whenever a secret does: a new token or password is a new destination.
     pub(super) secrets: u64,
+    /// Where copies of taken files go, if they are wanted.
+    pub(super) archive: Option<Archive>,
 }
 
 /// Everything a source is made of. Equal ones need no restart.
@@ -50,6 +54,7 @@ pub(super) struct SourcePlan {
     pub(super) identity: Identity,
     pub(super) max_file_bytes: u64,
     pub(super) when_full: WhenFull,
+    pub(super) archive: Option<Archive>,
 }
 
 /// Everything a destination is made of.
@@ -101,6 +106,8 @@ pub(super) struct Works {
     claims: Arc<Claims>,
     neighbours: Arc<ArcSwap<Vec<Neighbour>>>,
     pool: Option<Pool>,
+    /// For files that come from elsewhere than the sources.
+    pub(super) pool_slot: PoolSlot,
     sources: Vec<(SourcePlan, Source)>,
     dispatchers: Vec<Dispatcher>,
 }
@@ -127,6 +134,7 @@ impl Works {
             orders: Orders::default(),
             claims: Arc::default(),
             neighbours: Arc::default(),
+            pool_slot: Arc::new(ArcSwapOption::from_pointee(pool.handle())),
             pool: Some(pool),
             sources: Vec::new(),
             dispatchers: Vec::new(),
@@ -326,6 +334,7 @@ impl Works {
         if let Some(pool) = &self.pool {
             pool.stop_accepting();
         }
+        self.pool_slot.store(None);
         self.sources.iter().for_each(|(_, source)| source.tell(Told::Drain));
     }
 
@@ -373,6 +382,7 @@ fn source_plans(plan: &Plan) -> impl Iterator<Item = SourcePlan> {
         identity: plan.identity.clone(),
         max_file_bytes: plan.config.convert.max_file_bytes,
         when_full: plan.config.queue.when_full,
+        archive: plan.archive.clone(),
     })
 }
 
@@ -409,7 +419,7 @@ mod tests {
     async fn a_dispatcher_that_panicked_does_not_count_as_one_that_runs() {
         let config = "[[destination]]\nname = \"x\"\nkind = \"folder\"\nfolder = \"out\"";
         let config = config::parse(config).unwrap();
-        let plan = Plan { identity: config.identity(&[]), config, secrets: 0 };
+        let plan = Plan { identity: config.identity(&[]), config, secrets: 0, archive: None };
         let mut task = JoinSet::new();
         let dies = task.spawn(async { panic!("as a test wants it") });
         let mut dispatcher = Dispatcher {

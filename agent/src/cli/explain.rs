@@ -1,4 +1,4 @@
-//! `explain`: what an error code means and what to do, from the catalogue and its help page. Needs no agent and no network.
+//! `explain`: what an error code means and what to do, from the catalogue and its help page; and the pages of topics. Needs no agent and no network.
 
 use clap::Args;
 use serde_json::json;
@@ -12,7 +12,7 @@ const WIDTH: usize = 100;
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// Such as WB5002 or 5002; without it all codes are listed
+    /// Such as WB5002 or 5002, or a topic such as archive; without it all are listed
     code: Option<String>,
     /// As JSON, for scripts
     #[arg(long)]
@@ -24,6 +24,14 @@ pub(super) fn main(args: &ExplainArgs) -> Result<Exit, ErrorReport> {
         list(args.json);
         return Ok(Exit::Ok);
     };
+    if let Some(page) = help::topic(text.trim()) {
+        if args.json {
+            output::json(&json!({ "topic": text.trim().to_lowercase(), "page": page }));
+        } else {
+            output::line(&rendered_topic(page));
+        }
+        return Ok(Exit::Ok);
+    }
     let code = parse(text).ok_or_else(|| unknown(text))?;
     if args.json {
         let mut entry = entry(code);
@@ -47,6 +55,8 @@ fn list(as_json: bool) {
     let rows: Vec<Vec<String>> =
         Code::ALL.iter().map(|code| vec![code.to_string(), category(*code).to_owned(), code.meaning().to_owned()]).collect();
     output::table(&["CODE", "ABOUT", "MEANING"], &rows);
+    let topics: Vec<&str> = help::TOPICS.iter().map(|(topic, _)| *topic).collect();
+    output::line(&format!("\nTopics: {}", topics.join(", ")));
 }
 
 /// The catalogue's entry.
@@ -80,17 +90,30 @@ fn rendered(code: Code) -> String {
         format!("About: {}. A command ends with {}; over HTTP it is {}.", category(code), code.exit() as u8, code.http_status());
     let mut text = format!("{title}\n{line}\n{facts}\n");
     wrap(&mut text, "In short: ", "          ", code.fix());
-    for block in blocks(help::page(code)) {
+    body(&mut text, help::page(code));
+    text
+}
+
+/// The page of a topic for a terminal.
+fn rendered_topic(page: &str) -> String {
+    let title = page.lines().next().unwrap_or_default().trim_start_matches("# ");
+    let mut text = format!("{title}\n{}\n", "=".repeat(title.chars().count()));
+    body(&mut text, page);
+    text
+}
+
+/// What stands under the title.
+fn body(text: &mut String, page: &str) {
+    for block in blocks(page) {
         match block {
-            // Told above; `shared::help` proves that it is the same.
+            // Told above; of a code, `shared::help` proves that it is the same.
             Block::Title => {}
             Block::Heading(heading) => text.push_str(&format!("\n{heading}\n{}\n", "-".repeat(heading.chars().count()))),
-            Block::Bullet(bullet) => wrap(&mut text, "  * ", "    ", &bullet),
-            Block::Paragraph(paragraph) => wrap(&mut text, "", "", &paragraph),
+            Block::Bullet(bullet) => wrap(text, "  * ", "    ", &bullet),
+            Block::Paragraph(paragraph) => wrap(text, "", "", &paragraph),
         }
     }
     text.truncate(text.trim_end().len());
-    text
 }
 
 /// The pieces that a help page is made of.
@@ -207,12 +230,20 @@ mod tests {
 
     #[test]
     fn every_page_is_shown_whole_in_lines_that_fit() {
-        for &code in Code::ALL {
+        let codes = Code::ALL.iter().map(|&code| {
             let text = rendered(code);
             assert!(text.starts_with(&format!("{code}: {}\n", code.meaning())), "{code}");
+            (code.to_string(), help::page(code), text)
+        });
+        let topics = help::TOPICS.iter().map(|&(topic, page)| {
+            let text = rendered_topic(page);
+            assert_eq!(text.lines().next(), page.lines().next().and_then(|line| line.strip_prefix("# ")), "{topic}");
+            (topic.to_owned(), page, text)
+        });
+        for (code, page, text) in codes.chain(topics) {
             let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             let shown = words(&text);
-            for block in blocks(help::page(code)) {
+            for block in blocks(page) {
                 let (Block::Heading(part) | Block::Bullet(part) | Block::Paragraph(part)) = block else { continue };
                 let part = words(&part);
                 assert!(shown.windows(part.len()).any(|window| window == part), "{code}: {part:?} is not shown");

@@ -150,7 +150,7 @@ fn show(rows: &[HistoryRow]) {
 }
 
 /// A moment as people write it, milliseconds since 1970 UTC.
-fn moment(text: &str) -> Result<i64, String> {
+pub(super) fn moment(text: &str) -> Result<i64, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at.as_millisecond());
     }

@@ -17,6 +17,7 @@ mod logs;
 mod output;
 mod pin;
 mod queue;
+mod reconvert;
 mod run;
 mod secret;
 mod status;
@@ -96,6 +97,8 @@ enum Command {
     Destinations(destinations::DestinationsCommand),
     /// Convert a file without sending anything: shows the report, or exactly what is wrong
     Convert(convert::ConvertArgs),
+    /// Send archived files again with the configuration that their source has now; the reports keep their ids
+    Reconvert(Box<reconvert::ReconvertArgs>),
     /// Show, check and change the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -151,6 +154,7 @@ pub fn main() -> ExitCode {
             Command::Fsck(args) => with_runtime(fsck::main(&instance, &pin, args)),
             Command::Destinations(command) => with_runtime(destinations::main(&instance, &pin, command)),
             Command::Convert(args) => convert::main(&instance, &args),
+            Command::Reconvert(args) => with_runtime(reconvert::main(&instance, &pin, *args)),
             Command::Init(args) => with_runtime(init::main(&instance, &pin, *args)),
             Command::Config(command) => with_runtime(config::main(&instance, &pin, command)),
             Command::Health(args) => with_runtime(health::main(&instance, args)),

@@ -1,6 +1,7 @@
 //! From a file's bytes to reports.
 //!
 //! - [`Converter`]: what a format implements; [`formats`]: one file each; [`registry`]: by name or by content
+//! - [`read`]: files as they are read, new ones and archived ones
 //! - [`pool`]: the bounded pool of threads that read, convert and hand over to the queue
 //! - [`limits`]: what a conversion may cost
 //!
@@ -10,6 +11,7 @@
 pub mod formats;
 pub mod limits;
 pub mod pool;
+pub(crate) mod read;
 pub mod registry;
 pub mod unit;
 

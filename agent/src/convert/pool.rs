@@ -3,8 +3,6 @@
 //! A worker takes its next file as soon as it has handed over; the commit's acknowledgement goes to the file's source, which
 //! alone touches files. A worker's panic is a failed conversion of one file, and nothing more.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -13,7 +11,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use waybill_shared::config::Identity;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::CorrelationId;
@@ -21,10 +18,10 @@ use waybill_shared::schema::{Map, Value};
 use waybill_shared::text;
 
 use super::limits::{Budget, is_chunk};
+use super::read::{FileRead, each_unit, read_archived, read_file};
 use super::registry::Choice;
 use super::unit::{self, Finisher};
-use super::{ConvertError, Input, Unit};
-use crate::platform::{self, FileStat};
+use super::{ConvertError, Unit};
 use crate::queue::{Backlog, Command, Committed, Fingerprint, NewEntry, NewFile, QueueError, Writer};
 
 /// Longest wait for room between converter and commit; the file is tried again after it.
@@ -50,6 +47,8 @@ pub struct SourceContext {
 pub struct Job {
     /// Where it is.
     pub path: PathBuf,
+    /// True if that is a copy in the archive, which is sent again.
+    pub archived: bool,
     /// Its life.
     pub correlation_id: CorrelationId,
     /// Its source.
@@ -196,57 +195,24 @@ fn work(job: Job, shared: &PoolShared) {
         return;
     }
     shared.active.fetch_add(1, Ordering::AcqRel);
-    let Job { path, correlation_id, source, last_try, tell } = job;
-    let read = std::panic::catch_unwind(AssertUnwindSafe(|| read_file(&path, &source, last_try)));
+    let Job { path, archived, correlation_id, source, last_try, tell } = job;
+    let read = || if archived { read_archived(&path, &source) } else { read_file(&path, &source, last_try) };
+    let read = std::panic::catch_unwind(AssertUnwindSafe(read));
     let read = read.unwrap_or_else(|_| {
         let message = format!("{}: reading it failed unexpectedly", text::path(&path));
         Err(Conversion::Broken { error: ErrorReport::new(Code::Internal, message), fingerprint: None })
     });
     match read {
-        Ok((bytes, fingerprint)) => convert(&bytes, fingerprint, correlation_id, &source, last_try, shared, tell),
+        Ok(read) => convert(read, correlation_id, &source, last_try, shared, tell),
         Err(conversion) => tell(conversion),
     }
     shared.active.fetch_sub(1, Ordering::AcqRel);
 }
 
-/// The whole file as it is now, or why not.
-fn read_file(path: &std::path::Path, source: &SourceContext, last_try: bool) -> Result<(Vec<u8>, Fingerprint), Conversion> {
-    let shown = text::path(path);
-    let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Conversion::Vanished,
-        _ => Conversion::Unreadable { error: ErrorReport::new(Code::FileUnreadable, format!("{shown} cannot be read: {error}")) },
-    };
-    let mut file = File::open(path).map_err(unreadable)?;
-    let before = platform::stat(&file).map_err(unreadable)?;
-    let limit = source.max_file_bytes;
-    if before.size > limit {
-        let message = format!("{shown} has {} bytes, at most {limit} are read", before.size);
-        return Err(Conversion::Broken { error: ErrorReport::new(Code::FileTooLarge, message), fingerprint: None });
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(before.size).unwrap_or(0));
-    (&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    let after = platform::stat(&file).map_err(unreadable)?;
-    if after != before || bytes.len() as u64 != before.size {
-        return Err(Conversion::Changed);
-    }
-    let FileStat { file_id, size, modified_ns } = before;
-    let hash = *blake3::hash(&bytes).as_bytes();
-    let fingerprint = Fingerprint { source: source.name.clone(), path: path.to_owned(), file_id, size, modified_ns, hash };
-    if bytes.is_empty() {
-        let error = ErrorReport::new(Code::FileEmpty, format!("{shown} has 0 bytes"));
-        return Err(if last_try {
-            Conversion::Broken { error, fingerprint: Some(fingerprint) }
-        } else {
-            Conversion::Incomplete { error }
-        });
-    }
-    Ok((bytes, fingerprint))
-}
-
 /// A file's reports on their way from its converter to the queue.
 struct Handover<'a> {
     shared: &'a PoolShared,
-    fingerprint: &'a Fingerprint,
+    read: &'a FileRead,
     correlation_id: CorrelationId,
     priority: u8,
     entries: Vec<NewEntry>,
@@ -259,8 +225,7 @@ struct Handover<'a> {
 }
 
 fn convert(
-    bytes: &[u8],
-    fingerprint: Fingerprint,
+    read: FileRead,
     correlation_id: CorrelationId,
     source: &SourceContext,
     last_try: bool,
@@ -269,7 +234,7 @@ fn convert(
 ) {
     let mut handover = Handover {
         shared,
-        fingerprint: &fingerprint,
+        read: &read,
         correlation_id,
         priority: source.priority,
         entries: Vec::new(),
@@ -281,8 +246,8 @@ fn convert(
         trouble: None,
     };
     let budget = Budget::begin();
-    let shown = text::path(&fingerprint.path);
-    let result = std::panic::catch_unwind(AssertUnwindSafe(|| run_converter(bytes, source, &budget, &mut handover)))
+    let shown = text::path(&read.fingerprint.path);
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| run_converter(&read, source, &budget, &mut handover)))
         .unwrap_or_else(|_| {
             Err(ConvertError::Malformed { place: shown.clone(), reason: "the converter failed (panic)".to_owned() })
         });
@@ -314,22 +279,22 @@ fn convert(
     if handover.reports == 0 {
         handover.abandon();
         let error = broken.unwrap_or_else(|| ErrorReport::new(Code::Internal, format!("{shown}: nothing was converted")));
-        return tell(Conversion::Broken { error, fingerprint: Some(fingerprint) });
+        return tell(Conversion::Broken { error, fingerprint: Some(read.fingerprint) });
     }
-    handover.commit(broken, fingerprint.clone(), tell);
+    handover.commit(broken, tell);
 }
 
-fn run_converter(bytes: &[u8], source: &SourceContext, budget: &Budget, handover: &mut Handover<'_>) -> Result<(), ConvertError> {
-    let converter = source.converter.of(bytes)?;
-    let modified = Timestamp::from_nanosecond(i128::from(handover.fingerprint.modified_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
-    let file_name = handover.fingerprint.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let input = Input { bytes, file_name: &file_name, modified, arguments: &source.arguments };
-    let mut finisher = Finisher::new(converter.name(), &source.name, &source.station, &source.arguments, modified);
-    converter.convert(&input, &mut |unit| {
+fn run_converter(
+    read: &FileRead,
+    source: &SourceContext,
+    budget: &Budget,
+    handover: &mut Handover<'_>,
+) -> Result<(), ConvertError> {
+    each_unit(read, source, |unit, finisher| {
         if budget.is_spent() || handover.shared.stop.load(Ordering::Acquire) && handover.staged.is_some() {
             return ControlFlow::Break(());
         }
-        handover.take(unit, &mut finisher)
+        handover.take(unit, finisher)
     })
 }
 
@@ -363,13 +328,13 @@ impl Handover<'_> {
     fn new_file(&mut self, whole: bool) -> NewFile {
         self.bytes = 0;
         NewFile {
-            fingerprint: self.fingerprint.clone(),
+            fingerprint: self.read.fingerprint.clone(),
             correlation_id: self.correlation_id,
             priority: self.priority,
             entries: std::mem::take(&mut self.entries),
             staged: self.staged,
             whole,
-            again: false,
+            again: self.read.again.is_some(),
         }
     }
 
@@ -443,7 +408,7 @@ impl Handover<'_> {
         error
     }
 
-    fn commit(mut self, broken_units: Option<ErrorReport>, fingerprint: Fingerprint, tell: Box<dyn FnOnce(Conversion) + Send>) {
+    fn commit(mut self, broken_units: Option<ErrorReport>, tell: Box<dyn FnOnce(Conversion) + Send>) {
         let (reports, bytes) = (self.entries.len(), self.bytes);
         let backlog = Arc::clone(&self.shared.backlog);
         if !backlog.take(reports, bytes, ROOM_WAIT) {
@@ -451,6 +416,7 @@ impl Handover<'_> {
             return tell(Conversion::NotQueued { error: QueueError::Write("the disk is too slow".to_owned()) });
         }
         let file = self.new_file(broken_units.is_none());
+        let fingerprint = self.read.fingerprint.clone();
         let ack = Box::new(move |result: Result<Committed, QueueError>| {
             backlog.give(reports, bytes);
             tell(match result {

@@ -21,8 +21,8 @@ pub const STATION_ARGUMENTS: [Argument; 3] = [
 
 /// Makes the units of one file ready. It counts equal units, so it lives as long as the file is read.
 pub struct Finisher<'a> {
-    /// Name of the converter.
-    pub converter: &'static str,
+    /// Name of the converter that ids are derived from.
+    pub converter: &'a str,
     /// Name of the source.
     pub source: &'a str,
     /// What the source's arguments and the station add, in this order.
@@ -38,7 +38,7 @@ impl<'a> Finisher<'a> {
     /// For one file.
     #[must_use]
     pub fn new(
-        converter: &'static str,
+        converter: &'a str,
         source: &'a str,
         station: &'a Identity,
         arguments: &'a Map<String, Value>,

@@ -3,6 +3,9 @@
 //! The file first gets a claim name in its own folder, so that a writer who replaces it at this moment makes a new file and not a
 //! lost one; then it is compared with what was committed; then it goes where it belongs. A crash anywhere leaves the file
 //! under its own name or under a claim name, and both are recognised at the next start by the fingerprint.
+//!
+//! If there is an archive, its copy is made from the claimed file once that is known to be what was committed, and before anything else
+//! happens to it: without the copy the file gets its name back and stays.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -11,6 +14,7 @@ use std::path::{Path, PathBuf};
 use waybill_shared::config::After;
 use waybill_shared::fs::atomic;
 
+use crate::archive::ArchiveError;
 use crate::platform;
 use crate::queue::Fingerprint;
 
@@ -36,6 +40,17 @@ pub enum PostActionError {
         /// Why not.
         source: io::Error,
     },
+}
+
+/// Keeps a copy of the file that lies there, before it goes.
+pub type Copy<'a> = &'a dyn Fn(&Path) -> Result<(), ArchiveError>;
+
+fn copied(copy: Option<Copy<'_>>, from: &Path) -> Result<(), PostActionError> {
+    match copy.map_or(Ok(()), |copy| copy(from)) {
+        Ok(()) => Ok(()),
+        Err(ArchiveError::Changed) => Err(PostActionError::Changed),
+        Err(ArchiveError::Io(source)) => Err(failed("its copy for the archive cannot be made")(source)),
+    }
 }
 
 fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> PostActionError {
@@ -66,16 +81,29 @@ pub fn name_of_claim(claim: &Path) -> Option<String> {
     (!original.is_empty()).then(|| original.to_owned())
 }
 
-/// Does the post-action to the file that was committed; where it is now, if it still is.
+/// Does the post-action to the file that was committed, after its `copy` was made; where it is now, if it still is.
 ///
 /// # Errors
 /// [`PostActionError`]; the file is then under its own name, as far as the OS lets us.
-pub fn run(after: After, fingerprint: &Fingerprint, done_folder: &Path) -> Result<Option<PathBuf>, PostActionError> {
+pub fn run(
+    after: After,
+    fingerprint: &Fingerprint,
+    done_folder: &Path,
+    copy: Option<Copy<'_>>,
+) -> Result<Option<PathBuf>, PostActionError> {
     if after == After::Keep {
+        if copy.is_some() {
+            match is_the_same(&fingerprint.path, fingerprint) {
+                Ok(true) => copied(copy, &fingerprint.path)?,
+                Ok(false) => return Err(PostActionError::Changed),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(PostActionError::Gone),
+                Err(error) => return Err(failed("reading it again")(error)),
+            }
+        }
         return Ok(Some(fingerprint.path.clone()));
     }
     let claim = claim(&fingerprint.path)?;
-    finish(after, &claim, fingerprint, done_folder)
+    finish(after, &claim, fingerprint, done_folder, copy)
 }
 
 /// The same for a file that already is under a claim name.
@@ -87,11 +115,13 @@ pub fn finish(
     claim: &Path,
     fingerprint: &Fingerprint,
     done_folder: &Path,
+    copy: Option<Copy<'_>>,
 ) -> Result<Option<PathBuf>, PostActionError> {
     let result = is_the_same(claim, fingerprint).map_err(failed("reading it again")).and_then(|same| {
         if !same {
             return Err(PostActionError::Changed);
         }
+        copied(copy, claim)?;
         match after {
             After::Keep => Ok(None),
             After::Delete => std::fs::remove_file(claim).map(|()| None).map_err(failed("deleting it")),
@@ -305,7 +335,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let done = folder.path().join("done");
         let places: Vec<_> = (0..3)
-            .map(|n| run(After::Move, &file(folder.path(), "a.json", format!("{n}").as_bytes()), &done).unwrap().unwrap())
+            .map(|n| run(After::Move, &file(folder.path(), "a.json", format!("{n}").as_bytes()), &done, None).unwrap().unwrap())
             .collect();
         let day = places[0].parent().unwrap();
         assert_eq!(names(day), ["a (2).json", "a (3).json", "a.json"]);
@@ -319,7 +349,7 @@ mod tests {
         let fingerprint = file(folder.path(), "a.json", b"old");
         atomic::replace(&fingerprint.path, b"new").unwrap();
         for after in [After::Move, After::Delete, After::Zip] {
-            let result = run(after, &fingerprint, &folder.path().join("done"));
+            let result = run(after, &fingerprint, &folder.path().join("done"), None);
             assert!(matches!(result, Err(PostActionError::Changed)), "{result:?}");
             assert_eq!(std::fs::read(&fingerprint.path).unwrap(), b"new");
         }
@@ -329,7 +359,7 @@ mod tests {
     fn a_zip_holds_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let fingerprint = file(folder.path(), "a.json", b"content");
-        let place = run(After::Zip, &fingerprint, &folder.path().join("done")).unwrap().unwrap();
+        let place = run(After::Zip, &fingerprint, &folder.path().join("done"), None).unwrap().unwrap();
         let mut zip = zip::ZipArchive::new(File::open(place).unwrap()).unwrap();
         let mut text = String::new();
         zip.by_name("a.json").unwrap().read_to_string(&mut text).unwrap();
@@ -343,9 +373,30 @@ mod tests {
         let done = folder.path().join("done");
         let name = format!("{}.json", "x".repeat(250));
         for n in 0..2 {
-            run(After::Move, &file(folder.path(), &name, format!("{n}").as_bytes()), &done).unwrap().unwrap();
+            run(After::Move, &file(folder.path(), &name, format!("{n}").as_bytes()), &done, None).unwrap().unwrap();
         }
         assert_eq!(names(&dated(&done).unwrap()).len(), 2);
+    }
+
+    #[test]
+    fn without_its_copy_a_file_stays_under_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let fingerprint = file(folder.path(), "a.json", b"content");
+        let done = folder.path().join("done");
+        for after in [After::Move, After::Delete, After::Zip, After::Keep] {
+            let seen = std::cell::RefCell::new(Vec::new());
+            let refuse = |from: &Path| {
+                seen.borrow_mut().push(std::fs::read(from).unwrap());
+                Err(ArchiveError::Io(io::Error::other("the disk is full")))
+            };
+            let error = run(after, &fingerprint, &done, Some(&refuse)).unwrap_err();
+            assert_eq!(error.to_string(), "its copy for the archive cannot be made: the disk is full");
+            assert_eq!(*seen.borrow(), [b"content"]);
+            assert_eq!(names(folder.path()), ["a.json"], "{after:?}");
+        }
+        atomic::replace(&fingerprint.path, b"another").unwrap();
+        let never = |_: &Path| -> Result<(), ArchiveError> { panic!("what was not committed is not copied") };
+        assert!(matches!(run(After::Keep, &fingerprint, &done, Some(&never)), Err(PostActionError::Changed)));
     }
 
     #[test]

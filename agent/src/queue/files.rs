@@ -91,7 +91,6 @@ impl Transaction<'_> {
                 serial: first,
                 destinations,
                 whole: file.whole,
-                again: file.again,
             });
             Ok(Committed::Queued { file: row, reports })
         })
@@ -150,7 +149,7 @@ impl Transaction<'_> {
                 "INSERT INTO source (name, queued, reports) VALUES (?1, ?2, ?3)
                  ON CONFLICT DO UPDATE SET queued = queued + excluded.queued, reports = reports + excluded.reports",
             )?
-            .execute(params![file.fingerprint.source, u32::from(file.whole && !file.again), reports])?;
+            .execute(params![file.fingerprint.source, u32::from(file.whole), reports])?;
         Ok((first, reports))
     }
 
@@ -159,7 +158,7 @@ impl Transaction<'_> {
         self.connection
             .prepare_cached(
                 "SELECT file FROM file WHERE modified_ns = ?5 AND hash = ?6 AND path = ?1 AND source = ?2 AND file_id = ?3 AND size = ?4
-                 AND state > 0",
+                 AND state > 0 ORDER BY file LIMIT 1",
             )?
             .query_row(
                 params![

@@ -43,7 +43,8 @@
 //! - A delivery leaves `pending` only by what a destination answered, by eviction, or by a person.
 //! - issued = pending (with sending) + sent + failed + discarded + evicted, for each destination, at every commit.
 //! - A file's reports become pending in the transaction that stores its fingerprint; a file is touched only after that commit.
-//! - A file whose fingerprint is there is never queued again; whether its post-action still has to be done is `file.state`.
+//! - A file whose fingerprint is there is never queued again; whether its post-action still has to be done is `file.state`. Only what is
+//!   sent again from the archive passes the fingerprint by: it gets a row of its own, whose state is 2 at once.
 //! - Nothing comes in that the [`limits`] do not allow: they are looked at inside the transaction that stores it.
 //!
 //! # What survives a crash

@@ -56,8 +56,6 @@ pub enum Event {
         destinations: Vec<String>,
         /// False if other units of the file could not be converted: a `FileBroken` follows and counts the file.
         whole: bool,
-        /// True if it was taken from the archive once more: the file was counted before.
-        again: bool,
     },
     /// A file could not be converted and was set aside.
     FileBroken {

@@ -9,6 +9,7 @@ mod hello;
 mod history;
 mod log;
 mod queue;
+mod reconvert;
 mod reply;
 mod request;
 mod secret;
@@ -26,6 +27,7 @@ pub use queue::{
     Changed, DeliveryFilter, EntryDetails, Fault, FsckReport, FullBy, LaneRow, LossRow, REPORT_PART_BYTES, ReportPart, Search,
     SearchBy, Which,
 };
+pub use reconvert::{ArchiveFilter, ArchivePage, ReconvertOutcome, Reconverted, ReconvertedFile, ReconvertedReport};
 pub use reply::{ConversionErrorRow, DeliveryRow, Diagnosis, Reply};
 pub use request::{Page, Request};
 pub use secret::{SecretRow, SecretText};

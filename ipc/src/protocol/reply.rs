@@ -6,7 +6,7 @@ use waybill_shared::error::ErrorReport;
 
 use super::{
     AccessStatus, BackupRow, Changed, ConfigChanged, ConfigState, DeliveryState, DestinationTest, DestinationTrial, EntryDetails,
-    FsckReport, HealthReport, HistoryRow, LaneRow, LogLine, LossRow, ProcessRow, ReportPart, SecretRow, Snapshot,
+    FsckReport, HealthReport, HistoryRow, LaneRow, LogLine, LossRow, ProcessRow, Reconverted, ReportPart, SecretRow, Snapshot,
 };
 
 /// An answer.
@@ -62,6 +62,8 @@ pub enum Reply {
     Access(AccessStatus),
     /// To `Diagnose`.
     Diagnosis(Diagnosis),
+    /// To `Reconvert`.
+    Reconverted(Reconverted),
 }
 
 /// A bundle for whoever looks for a fault.

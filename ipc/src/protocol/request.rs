@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use waybill_shared::config::Edit;
 
-use super::{ConfigChange, ConfigVersion, DeliveryFilter, HistoryFilter, LogFilter, SecretText, Which};
+use super::{
+    ArchiveFilter, ArchivePage, ConfigChange, ConfigVersion, DeliveryFilter, HistoryFilter, LogFilter, SecretText, Which,
+};
 
 /// A request. Each gets exactly one [`Reply`](super::Reply) or one error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +189,15 @@ pub enum Request {
     },
     /// Write a bundle for whoever looks for a fault.
     Diagnose,
+    /// Send archived files again, or say what would be sent.
+    Reconvert {
+        /// Which files.
+        filter: ArchiveFilter,
+        /// Whether that is only asked: then nothing is sent.
+        dry_run: bool,
+        /// Which part of them.
+        page: ArchivePage,
+    },
 }
 
 /// A part of a list, by key and not by number, so that a list that changes is neither skipped nor repeated.
@@ -241,7 +252,8 @@ impl Request {
             | Self::DropRole
             | Self::SetPin { .. }
             | Self::ClearPin { .. }
-            | Self::Diagnose => true,
+            | Self::Diagnose
+            | Self::Reconvert { .. } => true,
         }
     }
 }

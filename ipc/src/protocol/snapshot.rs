@@ -351,9 +351,9 @@ impl Snapshot {
             Event::Source { source, state, error } => self.source_changed(at_ms, source, *state, error.as_ref()),
             Event::FileSeen { source, .. } => self.with_source(source, |s| s.waiting += 1),
             Event::FileForgotten { source, .. } => self.with_source(source, |s| s.waiting = s.waiting.saturating_sub(1)),
-            Event::FileQueued { source, file, correlation_id, reports, serial, destinations, whole, again } => {
+            Event::FileQueued { source, file, correlation_id, reports, serial, destinations, whole } => {
                 self.with_source(source, |s| {
-                    if *whole && !*again {
+                    if *whole {
                         s.waiting = s.waiting.saturating_sub(1);
                         s.queued += 1;
                     }

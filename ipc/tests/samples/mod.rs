@@ -235,7 +235,6 @@ fn events() -> Vec<Event> {
             serial: serial.clone(),
             destinations: vec!["main".into(), "archive".into()],
             whole: true,
-            again: false,
         },
         Event::FileBroken { source, file, correlation_id: life.clone(), error: error(), moved_to: None },
         Event::Sent {

@@ -1,9 +1,10 @@
 //! Samples of what is about the station itself: configuration, secrets, access, health, history, log.
 
 use waybill_ipc::protocol::{
-    AccessStatus, BackupRow, CertificateInfo, CheckResult, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion,
-    DestinationTest, DestinationTrial, Diagnosis, HealthReport, HealthState, HistoryFilter, HistoryOutcome, HistoryRow,
-    LogFilter, LogLevelName, LogLine, Page, ProcessRow, Reply, Request, Role, SecretRow, SecretText, Unsent, Via,
+    AccessStatus, ArchiveFilter, ArchivePage, BackupRow, CertificateInfo, CheckResult, ConfigChange, ConfigChanged, ConfigState,
+    ConfigValue, ConfigVersion, DestinationTest, DestinationTrial, Diagnosis, HealthReport, HealthState, HistoryFilter,
+    HistoryOutcome, HistoryRow, LogFilter, LogLevelName, LogLine, Page, ProcessRow, ReconvertOutcome, Reconverted,
+    ReconvertedFile, ReconvertedReport, Reply, Request, Role, SecretRow, SecretText, Unsent, Via,
 };
 use waybill_shared::config::compare::Difference;
 use waybill_shared::config::{Edit, Origin};
@@ -45,6 +46,10 @@ pub(super) fn families() -> Vec<Family> {
             let values = vec![ConfigValue { origin: Some(origin), ..value() }];
             response(Ok(Reply::Config(Box::new(ConfigState { values, ..config() }))))
         }),
+        family("reconverted.outcome", OUTCOMES, |outcome| {
+            let files = vec![ReconvertedFile { outcome, ..archived() }];
+            response(Ok(Reply::Reconverted(Reconverted { files, ..reconverted() })))
+        }),
         family("access.role", ROLES, |role| response(Ok(Reply::Access(AccessStatus { role, ..access() })))),
         family("access.without_pin", ROLES, |without_pin| response(Ok(Reply::Access(AccessStatus { without_pin, ..access() })))),
     ]
@@ -53,6 +58,8 @@ pub(super) fn families() -> Vec<Family> {
 const HEALTH: [HealthState; 4] = [HealthState::Healthy, HealthState::Unknown, HealthState::Degraded, HealthState::Unhealthy];
 const LEVELS: [LogLevelName; 5] =
     [LogLevelName::Trace, LogLevelName::Debug, LogLevelName::Info, LogLevelName::Warn, LogLevelName::Error];
+const OUTCOMES: [ReconvertOutcome; 4] =
+    [ReconvertOutcome::WouldBeSent, ReconvertOutcome::Queued, ReconvertOutcome::UnderWay, ReconvertOutcome::NotSent];
 const ROLES: [Role; 3] = [Role::Viewer, Role::Operator, Role::Engineer];
 const AT: i64 = 1_700_000_000_000;
 
@@ -100,6 +107,17 @@ pub(super) fn requests() -> Vec<Request> {
         Request::SetPin { old: Some(SecretText::new("1234")), new: SecretText::new("5678") },
         Request::ClearPin { old: SecretText::new("1234") },
         Request::Diagnose,
+        Request::Reconvert {
+            filter: ArchiveFilter {
+                source: Some("ict".into()),
+                since_ms: Some(AT),
+                until_ms: Some(-1),
+                converter: Some("wsjf".into()),
+                file: Some("SN-*.json".into()),
+            },
+            dry_run: true,
+            page: ArchivePage { after: Some("2026-01-31/ict/a.zst".into()), limit: 100 },
+        },
     ]
 }
 
@@ -139,7 +157,26 @@ pub(super) fn replies() -> Vec<Reply> {
         Reply::Processes(vec![ProcessRow { code: 10, name: "Prüfung".into(), kinds: vec!["test".into(), "wip".into()] }]),
         Reply::Access(access()),
         Reply::Diagnosis(Diagnosis { bundle: "/data/diagnosis.zip".into(), findings: vec!["the disk is nearly full".into()] }),
+        Reply::Reconverted(reconverted()),
     ]
+}
+
+fn reconverted() -> Reconverted {
+    Reconverted { files: vec![archived()], next: Some("2026-01-31/ict/a.zst".into()), stopped: Some(error()) }
+}
+
+fn archived() -> ReconvertedFile {
+    ReconvertedFile {
+        place: "2026-01-31/ict/a.zst".into(),
+        source: "ict".into(),
+        path: "/in/a.json".into(),
+        correlation_id: CORRELATION.into(),
+        taken_at_ms: AT,
+        outcome: ReconvertOutcome::WouldBeSent,
+        reports: 300,
+        first: vec![ReconvertedReport { id: CORRELATION.into(), serial: "SN-1".into() }],
+        error: Some(error()),
+    }
 }
 
 fn edits() -> Vec<Edit> {

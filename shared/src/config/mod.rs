@@ -21,7 +21,7 @@ pub use edit::Edit;
 pub use identity::{Identity, host_name};
 pub use layers::{Effective, Layers, Managed, Origin};
 pub use model::{
-    Access, After, Config, Convert, DefaultRole, Destination, DestinationKind, Gzip, Health, Ipc, Log, LogLevel, NameFrom,
-    Preset, Proxy, ProxyMode, Queue, Retention, Shutdown, Source, Station, Tls, TlsVersion, Upload, WhenFull, Window,
+    Access, After, Archive, Config, Convert, DefaultRole, Destination, DestinationKind, Gzip, Health, Ipc, Log, LogLevel,
+    NameFrom, Preset, Proxy, ProxyMode, Queue, Retention, Shutdown, Source, Station, Tls, TlsVersion, Upload, WhenFull, Window,
     WindowTheme,
 };

@@ -52,6 +52,7 @@ pub fn conflicts(config: &Config) -> Vec<Fault> {
             }
         }
     }
+    archive(&mut faults, config);
     if config.proxy.mode == ProxyMode::Manual && config.proxy.url.is_none() {
         faults.push(missing("proxy.url", "`mode = \"manual\"` needs the address of the proxy"));
     }
@@ -76,6 +77,18 @@ fn station(faults: &mut Vec<Fault>, config: &Config) {
     }
     if station.name_from == NameFrom::Variable && station.name_variable.is_none() {
         faults.push(missing("station.name_variable", "`name_from = \"variable\"` needs the name of the variable"));
+    }
+}
+
+/// What lies in the archive must not be found as something that equipment wrote.
+fn archive(faults: &mut Vec<Fault>, config: &Config) {
+    let Some(folder) = config.archive.folder.as_deref().map(plain).filter(|_| config.archive.enabled) else { return };
+    for source in &config.source {
+        let watched = plain(&source.folder);
+        if folder == watched || (source.recursive && folder.starts_with(&watched)) {
+            let message = format!("source {:?} would take files from there; use a folder that no source watches", source.name);
+            faults.push(conflict("archive.folder", &message));
+        }
     }
 }
 
@@ -142,6 +155,9 @@ mod tests {
             paths("[[destination]]\nname='d'\nkind='folder'\nfolder='/x'\n[[destination]]\nname='D'\nkind='folder'\nfolder='/y'"),
             ["destination[1].name"]
         );
+        let archive = "[archive]\nenabled=true\nfolder='/x/y'\n[[source]]\nname='s'\nrecursive=true\nfolder=";
+        assert_eq!(paths(&format!("{archive}'/x'")), ["archive.folder"]);
+        assert!(paths(&format!("{archive}'/x/y/z'")).is_empty());
         assert_eq!(paths("[upload]\nbackoff_initial_secs=60\nbackoff_max_secs=30"), ["upload.backoff_max_secs"]);
     }
 }

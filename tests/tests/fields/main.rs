@@ -113,6 +113,9 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
     ("fields/queue.rs", "so_many_reports_a_second_are_sent_as_is_said", &["upload.max_per_second"]),
     ("fields/queue.rs", "reports_that_need_not_arrive_make_room_before_the_queue_is_full", &["destination[].required"]),
     ("fields/sources.rs", "taken_and_broken_files_are_kept_as_long_as_is_said", &["retention.done_days", "retention.error_days"]),
+    ("archive.rs", "copies_are_made_while_that_is_wanted_without_a_restart", &["archive.enabled"]),
+    ("archive.rs", "while_no_copy_can_be_made_a_file_is_delivered_and_stays", &["archive.folder"]),
+    ("archive.rs", "copies_are_kept_as_long_and_as_many_as_is_said", &["archive.keep_days", "archive.max_bytes"]),
     (
         "ipc_abuse.rs",
         "half_a_frame_and_then_silence_ends_that_connection_and_no_other",

@@ -373,7 +373,7 @@ impl Keeping {
     }
 
     async fn put_to_work(&mut self, active: &Active, letting_go: LettingGo) -> Result<(), ErrorReport> {
-        let plan = active.plan(self.secrets);
+        let plan = active.plan(self.secrets, &self.tools.instance);
         let told = snapshot::configured(active, &self.works.base);
         self.works.change(&plan, letting_go, told).await?;
         let missing = self.works.missing(&plan);

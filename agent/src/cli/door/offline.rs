@@ -154,6 +154,9 @@ impl Offline {
             | Request::TestDestinations { .. }
             | Request::RegisterDestination { .. }
             | Request::Processes { .. } => Err(self.none_runs()),
+            Request::Reconvert { .. } => Err(self.none_runs().with_fix(
+                "Start the agent (`waybill-agent run`), then do the same again: only a running one sends archived files",
+            )),
         }
     }
 

@@ -52,6 +52,7 @@ impl Worker {
         let (done, for_tell) = (self.done_in.clone(), path.clone());
         let job = Job {
             path: path.clone(),
+            archived: false,
             correlation_id,
             source: Arc::clone(&self.setup.context),
             last_try,

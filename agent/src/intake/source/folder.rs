@@ -9,6 +9,7 @@ use waybill_ipc::protocol::SourceState;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::text;
 
+use super::put_away::copier;
 use super::{CANDIDATES, FOLDER_PAUSE, UNWATCHED_PAUSE, Worker, fingerprint_of, still_kept};
 use crate::intake::post_action;
 use crate::intake::rescan;
@@ -104,7 +105,9 @@ impl Worker {
                 match self.setup.reader.committed(&fingerprint.source, fingerprint.file_id, fingerprint.size, fingerprint.hash) {
                     Ok(Some((file, path))) => {
                         let fingerprint = Fingerprint { path: PathBuf::from(path), ..fingerprint };
-                        match post_action::finish(self.setup.after, claim, &fingerprint, &self.setup.done_folder) {
+                        let copy = copier(&self.setup, file, &fingerprint);
+                        let copy = copy.as_ref().map(|copy| copy as post_action::Copy<'_>);
+                        match post_action::finish(self.setup.after, claim, &fingerprint, &self.setup.done_folder, copy) {
                             Ok(place) => self.tell_done(file, place.as_deref()),
                             Err(error) => {
                                 tracing::warn!(event = "claim_not_finished", claim = %claim.display(), %error, "tried again later")

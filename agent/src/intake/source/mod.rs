@@ -28,6 +28,7 @@ use super::claim::Claims;
 use super::rescan::Patterns;
 use super::settle::Rules;
 use super::watch::{Change, Watch};
+use crate::archive::Archive;
 use crate::convert::pool::{Conversion, PoolHandle, SourceContext};
 use crate::platform::{self, FileStat};
 use crate::queue::{Fingerprint, Gate, Reader, Writer};
@@ -66,6 +67,8 @@ pub struct SourceSetup {
     pub done_folder: PathBuf,
     /// Where broken ones go.
     pub error_folder: PathBuf,
+    /// Where copies of taken files go, if they are wanted.
+    pub archive: Option<Archive>,
     /// When a file is finished.
     pub rules: Rules,
     /// How long a file may be incomplete.

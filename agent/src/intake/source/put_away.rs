@@ -10,22 +10,42 @@ use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::CorrelationId;
 use waybill_shared::text;
 
-use super::{Worker, file_name, still_kept};
+use super::{SourceSetup, Worker, file_name, still_kept};
+use crate::archive::ArchiveError;
 use crate::intake::candidate::{Aside, Due, Phase};
 use crate::intake::post_action::{self, PostActionError};
 use crate::intake::sidecar;
 use crate::platform::FileStat;
 use crate::queue::{Command, Fingerprint, NewConversionError, QueueError};
 
+/// Makes the archive's copy of a file that the queue knows by this key, if there is an archive.
+pub(super) fn copier<'a>(
+    setup: &'a SourceSetup,
+    file: i64,
+    fingerprint: &'a Fingerprint,
+) -> Option<impl Fn(&Path) -> Result<(), ArchiveError> + 'a> {
+    let archive = setup.archive.as_ref()?;
+    Some(move |from: &Path| {
+        // What the queue remembers, so that the copy has the same name after a crash.
+        let (correlation_id, taken_at) = setup.reader.taken_as(file).map_err(std::io::Error::other)?;
+        let place = archive.keep(from, fingerprint, &setup.context.converter, correlation_id, taken_at)?;
+        tracing::debug!(event = "file_archived", %correlation_id, place = text::path(&place), "a copy is in the archive");
+        Ok(())
+    })
+}
+
 impl Worker {
     pub(super) fn do_post_action(&mut self, path: &Path) {
         let Some(candidate) = self.candidates.get_mut(path) else { return };
         let Phase::PostAction(taken) = &candidate.phase else { return };
-        let result = match &taken.broken_units {
-            None => post_action::run(self.setup.after, &taken.fingerprint, &self.setup.done_folder),
-            Some(_) => post_action::run(After::Move, &taken.fingerprint, &self.setup.error_folder),
-        };
         let (file, correlation_id, fingerprint) = (taken.file, candidate.correlation_id, taken.fingerprint.clone());
+        let result = if taken.broken_units.is_none() {
+            let copy = copier(&self.setup, file, &fingerprint);
+            let copy = copy.as_ref().map(|copy| copy as post_action::Copy<'_>);
+            post_action::run(self.setup.after, &fingerprint, &self.setup.done_folder, copy)
+        } else {
+            post_action::run(After::Move, &fingerprint, &self.setup.error_folder, None)
+        };
         match result {
             Ok(place) => {
                 tracing::debug!(event = "file_done", %correlation_id, place = place.as_deref().map(text::path), "the source file is where it belongs");
@@ -109,7 +129,7 @@ impl Worker {
         let folder = &self.setup.error_folder;
         let moved = match (&aside.fingerprint, aside.move_it) {
             // Only what was read goes: a file that was mended meanwhile is taken as a new one.
-            (Some(fingerprint), true) => post_action::run(After::Move, fingerprint, folder),
+            (Some(fingerprint), true) => post_action::run(After::Move, fingerprint, folder, None),
             (None, true) => post_action::move_into(path, folder, path).map(Some),
             (_, false) => Ok(None),
         };

@@ -12,10 +12,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 use waybill_ipc::protocol::{ConversionErrorRow, DeliveryFilter, DeliveryRow, EntryDetails, LaneRow, LossRow, Page, ReportPart};
 use waybill_shared::error::Code;
+use waybill_shared::id::CorrelationId;
 
 use super::{BreakerMemory, Damage, DeliveryKey, QueueError, schema};
 
@@ -277,7 +279,7 @@ impl Reader {
         .await
     }
 
-    /// Files of a source that were taken and may still lie in their folder, the latest first. For threads.
+    /// Files of a source that were put away and may still lie in their folder, the latest first. For threads.
     ///
     /// # Errors
     /// [`QueueError::Read`].
@@ -285,13 +287,26 @@ impl Reader {
         let source = source.to_owned();
         self.read_blocking(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT path, file_id, size, modified_ns, file FROM file WHERE source = ?1 AND state > 0 ORDER BY file DESC LIMIT 200000",
+                "SELECT path, file_id, size, modified_ns, file FROM file WHERE source = ?1 AND state = 2 ORDER BY file DESC LIMIT 200000",
             )?;
             let rows = statement.query_map([source], |row| {
                 Ok(TakenFile { path: row.get(0)?, file_id: row.get(1)?, size: row.get(2)?, modified_ns: row.get(3)?, file: row.get(4)? })
             })?;
             rows.collect()
         })
+    }
+
+    /// The life of a file and when its reports were queued. For threads.
+    ///
+    /// # Errors
+    /// [`QueueError::Read`]; also if there is no such file.
+    pub fn taken_as(&self, file: i64) -> Result<(CorrelationId, Timestamp), QueueError> {
+        let (correlation, at) = self.read_blocking(move |connection| {
+            let mut statement = connection.prepare_cached("SELECT correlation, taken_at FROM file WHERE file = ?1")?;
+            statement.query_row([file], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get(1)?)))
+        })?;
+        let at = Timestamp::from_millisecond(at).map_err(|error| QueueError::Read(error.to_string()))?;
+        Ok((CorrelationId::from_bytes(correlation), at))
     }
 
     /// Things of a source that were told of as no files and stayed where they are. For threads.

@@ -190,6 +190,38 @@ async fn the_very_same_file_is_taken_once_and_an_equal_one_again() {
 }
 
 #[tokio::test]
+async fn what_is_sent_again_passes_its_fingerprint_by_and_has_nothing_left_to_be_done() {
+    let mut store = Store::new(ONE);
+    let first = store.file("/a", &[1]);
+    let fingerprint = first.fingerprint.clone();
+    let Ok(Committed::Queued { file, .. }) = store.commit(first).await else { panic!() };
+    for (key, staged) in [(7, false), (8, true)] {
+        let part = NewFile { fingerprint: fingerprint.clone(), again: true, ..store.file("/a", &[1]) };
+        let rest =
+            NewFile { fingerprint: fingerprint.clone(), again: true, staged: staged.then_some(key), ..store.file("/a", &[1]) };
+        if staged {
+            store.queue().writer.ask(|ack| Command::Stage { key, file: part, ack }).await.unwrap();
+        }
+        let reports = 1 + u32::from(staged);
+        let committed = store.commit(rest).await.unwrap();
+        assert!(
+            matches!(committed, Committed::Queued { file: again, reports: n } if again != file && n == reports),
+            "{committed:?}"
+        );
+    }
+    let places = store.places();
+    let states = move || -> Vec<i64> {
+        let connection = rusqlite::Connection::open(&places.database).unwrap();
+        let mut rows = connection.prepare("SELECT state FROM file ORDER BY file").unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!(states(), [1, 2, 2]);
+    // The file itself is still known as the one that was taken.
+    let again = NewFile { fingerprint, ..store.file("/a", &[1]) };
+    assert_eq!(store.commit(again).await.unwrap(), Committed::AlreadyTaken { file });
+}
+
+#[tokio::test]
 async fn revisions_of_one_report_go_one_after_the_other() {
     let mut store = Store::new(ONE);
     store.add("/a", &[1]).await.unwrap();

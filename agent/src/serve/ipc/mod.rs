@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use waybill_ipc::peer::Peer;
 use waybill_ipc::protocol::{
-    AgentState, ClientKind, Diagnosis, Hello, LogFilter, LogLine, Reply, Request, Role, StatusBrief, Via,
+    AgentState, ArchiveFilter, ArchivePage, ClientKind, Diagnosis, Hello, LogFilter, LogLine, Reply, Request, Role, StatusBrief,
+    Via,
 };
 use waybill_ipc::server;
 use waybill_shared::error::{Code, ErrorReport};
@@ -24,6 +25,7 @@ use crate::access::{self, Gate, Who};
 use crate::agent::Live;
 use crate::agent::Orders;
 use crate::agent::keeper::{By, Changes};
+use crate::archive::reconvert::Reconvert;
 use crate::desk::Desk;
 use crate::health;
 use crate::history::{History, NewEntry};
@@ -58,6 +60,8 @@ pub struct Parts {
     pub history: History,
     /// How well everything is.
     pub health: Arc<health::Registry>,
+    /// Sends archived files again.
+    pub reconvert: Reconvert,
     /// Where a client's wish to stop goes.
     pub stop: StopRequests,
 }
@@ -189,10 +193,31 @@ impl Service {
                 self.pin(session, "access.clear_pin", move |gate, own| gate.clear_pin(own, Some(&secret(&old)))).await
             }
             Request::Diagnose => self.diagnose(session).await.map(Reply::Diagnosis),
+            Request::Reconvert { filter, dry_run, page } => self.reconvert(session, filter, dry_run, page).await,
             Request::Subscribe | Request::Unsubscribe => {
                 Err(ErrorReport::new(Code::Internal, "subscriptions are answered by the server itself"))
             }
         }
+    }
+
+    async fn reconvert(
+        &self,
+        session: &Session,
+        filter: ArchiveFilter,
+        dry_run: bool,
+        page: ArchivePage,
+    ) -> Result<Reply, ErrorReport> {
+        let (action, target) = access::described(&Request::Reconvert { filter: filter.clone(), dry_run, page: page.clone() });
+        let result = self.parts.reconvert.run(filter, dry_run, page).await;
+        if !dry_run {
+            let mut entry = NewEntry::new(&session.who, Via::Ipc, action, target);
+            if let Ok(done) = &result {
+                let reports: u32 = done.files.iter().map(|file| file.reports).sum();
+                entry = entry.message(format!("{} files, {reports} reports queued", done.files.len()));
+            }
+            self.parts.history.note(access::came_to(entry, result.as_ref().map(|_| ())));
+        }
+        result.map(Reply::Reconverted)
     }
 
     async fn logs(&self, filter: LogFilter, limit: u32) -> Result<Vec<LogLine>, ErrorReport> {

@@ -35,6 +35,8 @@ section! {
         tls: Tls = Tls::default();
         /// How long things are kept
         retention: Retention = Retention::default();
+        /// Copies of the files that were taken
+        archive: Archive = Archive::default();
         /// The conversation with windows and command lines
         ipc: Ipc = Ipc::default();
         /// Who may do what
@@ -321,6 +323,20 @@ section! {
 }
 
 section! {
+    /// Copies of the files that were taken, so that they can be sent again after a mapping changed: `waybill-agent reconvert`.
+    pub struct Archive on Settings {
+        /// Whether a compressed copy of each taken file is kept, whatever becomes of the file itself
+        enabled: bool = false;
+        /// Folder of the copies; without it `archive` in the data folder; a relative path starts at the configuration's folder
+        folder: Option<PathBuf> = None, rule optional_path();
+        /// How long copies are kept
+        keep_days: u64 = 90, rule range(1, 36_500), unit "days";
+        /// Space that all copies together may take; the oldest go first
+        max_bytes: u64 = 10 * 1024 * 1024 * 1024, rule range(1024 * 1024, 1 << 50), unit "bytes";
+    }
+}
+
+section! {
     /// The conversation with windows and command lines.
     pub struct Ipc on Settings {
         /// Longest time to connect and greet
@@ -450,7 +466,7 @@ macro_rules! all_default {
         }
     )*};
 }
-all_default!(Config, Station, Convert, Queue, Upload, Proxy, Tls, Retention, Ipc, Access, Health, Log, Shutdown, Window);
+all_default!(Config, Station, Convert, Queue, Upload, Proxy, Tls, Retention, Archive, Ipc, Access, Health, Log, Shutdown, Window);
 
 impl Convert {
     /// Files read at the same time.
