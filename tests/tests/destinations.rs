@@ -145,7 +145,7 @@ fn a_serial_number_that_is_too_long_for_the_server_fails_before_it_is_sent() {
     let rows = ipc_client(&station).deliveries(Some("main"), Some(DeliveryState::Failed));
     assert!(rows[0].last_error.as_ref().unwrap().contains("sn: 51 characters, at most 50"), "{rows:?}");
     assert_eq!(log_of(&station, "report_failed")[0]["code"], Code::ReportDoesNotFit.as_str());
-    assert_eq!(status.destinations[0].state, Connection::Idle, "nothing was sent, so nothing is known of the server");
+    assert_ne!(status.destinations[0].state, Connection::Online, "nothing was sent, so nothing good is known of the server");
     assert!(receiver.posts().is_empty());
 }
 

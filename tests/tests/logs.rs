@@ -193,7 +193,7 @@ fn every_code_is_explained_with_its_page() {
 #[test]
 fn an_unknown_code_is_refused_with_the_nearest_ones() {
     let station = Station::builder().build();
-    let output = cli(&station, &["explain", "WB5009"]);
+    let output = cli(&station, &["explain", "WB5099"]);
     assert_eq!(output.code(), Some(2), "{output}");
     assert!(output.stdout.is_empty() && output.stderr.contains("Nearest: WB500") && output.stderr.contains("WB9001"), "{output}");
 }

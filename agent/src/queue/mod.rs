@@ -98,7 +98,7 @@ pub use payload::Payload;
 pub use purge::Old;
 pub(crate) use read::OLDEST_PENDING;
 pub use read::{Reader, Ready, ReadyDelivery, Remembered};
-pub use recover::{Found, Opened, open};
+pub use recover::{Found, Now, Opened, open, open_by};
 pub use salvage::Salvaged;
 pub use writer::{Ack, Command, OnCommit, Writer, WriterThread};
 
@@ -289,8 +289,13 @@ pub enum QueueError {
         disk: Disk,
     },
     /// No destination has this name.
-    #[error("there is no destination {0:?}")]
-    NoDestination(String),
+    #[error("there is no destination {name:?}; {}", those(.known))]
+    NoDestination {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
     /// There is no such report.
     #[error("there is no report with the entry {0} in the queue; it may have been sent and kept long enough")]
     NoEntry(i64),
@@ -333,11 +338,15 @@ impl QueueError {
             Self::Unsent { .. } => Code::DestinationHasUnsent,
             Self::Damaged(_) => Code::PayloadDamaged,
             Self::Corrupt { .. } => Code::QueueDamaged,
-            Self::NoDestination(_) | Self::NoEntry(_) => Code::NotFound,
+            Self::NoDestination { .. } | Self::NoEntry(_) => Code::NotFound,
             Self::NoLane(_) => Code::RequestInvalid,
         };
         ErrorReport::new(code, self.to_string())
     }
+}
+
+fn those(names: &[String]) -> String {
+    if names.is_empty() { "none was ever configured".to_owned() } else { format!("there are: {}", names.join(", ")) }
 }
 
 /// Why there is no more room, for a person.

@@ -21,6 +21,9 @@ use super::{
     schema,
 };
 
+/// What tells the time.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// An open queue.
 pub struct Opened {
     /// To write.
@@ -67,6 +70,14 @@ pub struct Found {
 /// # Errors
 /// [`QueueError`]: nothing was changed that matters; the agent must not start.
 pub fn open(places: &Places, config: &Config, on_commit: OnCommit) -> Result<Opened, QueueError> {
+    open_by(places, config, on_commit, Arc::new(Timestamp::now))
+}
+
+/// As [`open`], by a clock of one's own.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_by(places: &Places, config: &Config, on_commit: OnCommit, now: Now) -> Result<Opened, QueueError> {
     let unavailable = |error: &dyn std::fmt::Display| QueueError::Unavailable {
         path: waybill_shared::text::path(&places.database),
         reason: error.to_string(),
@@ -75,7 +86,7 @@ pub fn open(places: &Places, config: &Config, on_commit: OnCommit) -> Result<Ope
         private::create_folder(folder).map_err(|error| unavailable(&format!("{}: {error}", folder.display())))?;
     }
     let mark = Mark::of(places);
-    let (connection, state, salvaged, clean) = open_store(places, config, &mark)?;
+    let (connection, state, salvaged, clean) = open_store(places, config, &mark, now())?;
     let sources = source_counts(&connection).map_err(|error| unavailable(&error))?;
     let losses = connection
         .query_row("SELECT count(*) FROM loss WHERE seen_at IS NULL", [], |row| row.get(0))
@@ -96,6 +107,7 @@ pub fn open(places: &Places, config: &Config, on_commit: OnCommit) -> Result<Ope
         on_commit,
         mark,
         damage: Arc::clone(&damage),
+        now,
     };
     let (writer, writer_thread) = writer::start(setup, state).map_err(|error| unavailable(&error))?;
     let backlog = Arc::default();
@@ -103,7 +115,12 @@ pub fn open(places: &Places, config: &Config, on_commit: OnCommit) -> Result<Ope
 }
 
 /// The store and what the writer knows of it, salvaged if it is damaged.
-fn open_store(places: &Places, config: &Config, mark: &Mark) -> Result<(Connection, State, Option<Salvaged>, bool), QueueError> {
+fn open_store(
+    places: &Places,
+    config: &Config,
+    mark: &Mark,
+    now: Timestamp,
+) -> Result<(Connection, State, Option<Salvaged>, bool), QueueError> {
     let was = mark.read();
     let clean = was.as_deref() != Some(OPEN);
     let damaged = |reason: String| {
@@ -113,7 +130,7 @@ fn open_store(places: &Places, config: &Config, mark: &Mark) -> Result<(Connecti
     let noticed = was.as_deref().and_then(|word| word.strip_prefix(DAMAGED));
     let opened = match noticed.or_else(|| missing(places, was.as_deref())) {
         Some(reason) => Err(damaged(reason.to_owned())),
-        None => match open_whole(places, config) {
+        None => match open_whole(places, config, now) {
             Ok(opened) => Ok(opened),
             Err(QueueError::Corrupt { reason, .. }) => Err(damaged(reason)),
             Err(other) => return Err(other),
@@ -123,7 +140,7 @@ fn open_store(places: &Places, config: &Config, mark: &Mark) -> Result<(Connecti
         Ok((connection, state)) => return Ok((connection, state, None, clean)),
         Err(reason) => reason,
     };
-    let salvaged = salvage::salvage(places, &reason, Timestamp::now())?;
+    let salvaged = salvage::salvage(places, &reason, now)?;
     tracing::error!(
         event = "queue_salvaged",
         saved = salvaged.saved,
@@ -132,14 +149,14 @@ fn open_store(places: &Places, config: &Config, mark: &Mark) -> Result<(Connecti
         kept_at = salvaged.kept_at.as_deref().map(waybill_shared::text::path),
         "what can be read of the queue was saved"
     );
-    let (mut connection, mut state) = open_whole(places, config)?;
+    let (mut connection, mut state) = open_whole(places, config, now)?;
     rebind(&mut connection, &mut state, &salvaged.unsure).map_err(|error| schema::from_sql(&places.database, &error))?;
     Ok((connection, state, Some(salvaged), clean))
 }
 
-fn open_whole(places: &Places, config: &Config) -> Result<(Connection, State), QueueError> {
+fn open_whole(places: &Places, config: &Config, now: Timestamp) -> Result<(Connection, State), QueueError> {
     let mut connection = schema::open_writer(&places.database)?;
-    let state = put_right(&mut connection, places, config).map_err(|error| schema::from_sql(&places.database, &error))?;
+    let state = put_right(&mut connection, places, config, now).map_err(|error| schema::from_sql(&places.database, &error))?;
     Ok((connection, state))
 }
 
@@ -201,7 +218,7 @@ fn missing(places: &Places, mark: Option<&str>) -> Option<&'static str> {
     }
 }
 
-fn put_right(connection: &mut Connection, places: &Places, config: &Config) -> rusqlite::Result<State> {
+fn put_right(connection: &mut Connection, places: &Places, config: &Config, now: Timestamp) -> rusqlite::Result<State> {
     let transaction = connection.transaction()?;
     let mut state = load(&transaction, config)?;
     state.disk = writer::room(places);
@@ -210,7 +227,7 @@ fn put_right(connection: &mut Connection, places: &Places, config: &Config) -> r
     bind_unbound(&transaction, &active, |destination, priority, sum| {
         count(&transaction, &mut state, (destination, PENDING, priority), sum)
     })?;
-    clamp_due(&transaction, config)?;
+    clamp_due(&transaction, config, now)?;
     // Something is written in any case: from now on there is a log, which the mark speaks of.
     transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
     transaction.commit()?;
@@ -308,9 +325,9 @@ fn drop_all_staged(connection: &Connection, state: &mut State) -> rusqlite::Resu
 }
 
 /// A clock that was wrong may have put deliveries years into the future: none waits longer than the longest backoff.
-fn clamp_due(connection: &Connection, config: &Config) -> rusqlite::Result<()> {
+fn clamp_due(connection: &Connection, config: &Config, now: Timestamp) -> rusqlite::Result<()> {
     let longest = SignedDuration::from_secs(i64::try_from(config.upload.backoff_max_secs).unwrap_or(i64::MAX));
-    let latest = Timestamp::now().saturating_add(longest).map_or(i64::MAX, Timestamp::as_millisecond);
+    let latest = now.saturating_add(longest).map_or(i64::MAX, Timestamp::as_millisecond);
     connection.execute("UPDATE delivery SET due = ?1 WHERE state = 1 AND due > ?1", [latest])?;
     Ok(())
 }

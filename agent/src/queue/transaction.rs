@@ -146,7 +146,7 @@ impl<'a> Transaction<'a> {
             gate: &setup.gate,
             doors: &setup.doors,
             state,
-            now: Timestamp::now(),
+            now: (setup.now)(),
             deltas: HashMap::new(),
             events: Vec::new(),
             routes_before: None,
@@ -336,7 +336,11 @@ impl<'a> Transaction<'a> {
 
     pub(super) fn key_of(&self, destination: &str) -> Result<i64, QueueError> {
         let found = self.state.names.iter().find(|(_, name)| name.eq_ignore_ascii_case(destination));
-        found.map(|(key, _)| *key).ok_or_else(|| QueueError::NoDestination(destination.to_owned()))
+        found.map(|(key, _)| *key).ok_or_else(|| {
+            let mut known: Vec<String> = self.state.names.values().cloned().collect();
+            known.sort();
+            QueueError::NoDestination { name: destination.to_owned(), known }
+        })
     }
 
     pub(super) fn name_of(&self, destination: i64) -> String {

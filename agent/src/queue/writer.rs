@@ -172,6 +172,7 @@ pub(super) struct Setup {
     pub(super) on_commit: OnCommit,
     pub(super) mark: super::recover::Mark,
     pub(super) damage: std::sync::Arc<Damage>,
+    pub(super) now: super::recover::Now,
 }
 
 /// A handle to the writer.

@@ -26,8 +26,9 @@ const ROW: &str =
      FROM delivery d JOIN entry e ON e.entry = d.entry JOIN file f ON f.file = e.file
      JOIN destination t ON t.destination = d.destination";
 
-pub(super) fn knows(connection: &Connection, destination: &str) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT EXISTS (SELECT 1 FROM destination WHERE name = ?1)", [destination], |row| row.get(0))
+/// All destinations that ever were.
+pub(super) fn destinations(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection.prepare_cached("SELECT name FROM destination ORDER BY name")?.query_map([], |row| row.get(0))?.collect()
 }
 
 pub(super) fn deliveries(connection: &Connection, filter: &DeliveryFilter, page: Page) -> rusqlite::Result<Vec<DeliveryRow>> {

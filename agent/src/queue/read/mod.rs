@@ -195,9 +195,10 @@ impl Reader {
     /// [`QueueError::Read`], [`QueueError::NoDestination`].
     pub async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Vec<DeliveryRow>, QueueError> {
         if let Some(name) = filter.destination.clone() {
-            self.read(move |connection| lists::knows(connection, &name).map(|known| (known, name)))
-                .await
-                .and_then(|(known, name)| if known { Ok(()) } else { Err(QueueError::NoDestination(name)) })?;
+            let known = self.read(lists::destinations).await?;
+            if !known.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+                return Err(QueueError::NoDestination { name, known });
+            }
         }
         self.read(move |connection| lists::deliveries(connection, &filter, page)).await
     }

@@ -13,6 +13,7 @@ use waybill_shared::id::{CorrelationId, ReportId};
 use super::*;
 
 mod acting;
+mod model;
 mod salvage;
 mod schema;
 
@@ -434,83 +435,4 @@ async fn events_tell_what_is_durable_in_the_order_in_which_it_became_so() {
     );
     assert!(matches!(&events[1], Event::Sent { serial, .. } if serial == "SN1"));
     assert_eq!(events.len(), 2);
-}
-
-mod model {
-    //! Random commands, outcomes and restarts: issued = pending + sent + failed at every look.
-
-    use super::*;
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Add(u8),
-        Send,
-        Fail,
-        RetryLater,
-        Restart,
-    }
-
-    fn step() -> impl proptest::strategy::Strategy<Value = Step> {
-        use proptest::prelude::*;
-        prop_oneof![
-            4 => (1u8..4).prop_map(Step::Add),
-            3 => Just(Step::Send),
-            1 => Just(Step::Fail),
-            1 => Just(Step::RetryLater),
-            1 => Just(Step::Restart),
-        ]
-    }
-
-    proptest::proptest! {
-        #![proptest_config(proptest::prelude::ProptestConfig { cases: 24, ..Default::default() })]
-        #[test]
-        fn nothing_is_lost_and_nothing_appears(steps in proptest::collection::vec(step(), 1..25)) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            runtime.block_on(run(steps));
-        }
-    }
-
-    async fn run(steps: Vec<Step>) {
-        let mut store = Store::new(ONE);
-        let (mut issued, mut sent, mut failed, mut id) = (0u64, 0u64, 0u64, 0u8);
-        for step in steps {
-            match step {
-                Step::Add(count) => {
-                    let ids: Vec<u8> = (0..count)
-                        .map(|_| {
-                            id = id.wrapping_add(1);
-                            id
-                        })
-                        .collect();
-                    store.add("/x", &ids).await.unwrap();
-                    issued += u64::from(count);
-                }
-                Step::Send | Step::Fail | Step::RetryLater => {
-                    let Some(first) = store.ready("main").await.into_iter().next() else { continue };
-                    match step {
-                        Step::Send => {
-                            store.outcome(&first.key, Outcome::Sent { receipt: String::new(), address: String::new() }).await;
-                            sent += 1;
-                        }
-                        Step::Fail => {
-                            store.outcome(&first.key, Outcome::Failed { error: error() }).await;
-                            failed += 1;
-                        }
-                        _ => store.outcome(&first.key, retry(600, 100)).await,
-                    }
-                }
-                Step::Restart => {
-                    let counts = store.counts(ONE, "main").await;
-                    assert_eq!((counts.pending, counts.sent, counts.failed), (issued - sent - failed, sent, failed));
-                }
-            }
-        }
-        let rows = store.states().await;
-        let count = |state| rows.iter().filter(|(_, s, _)| *s == state).count() as u64;
-        assert_eq!(
-            (count(DeliveryState::Pending), count(DeliveryState::Sent), count(DeliveryState::Failed)),
-            (issued - sent - failed, sent, failed)
-        );
-        store.close().await;
-    }
 }
