@@ -62,7 +62,7 @@ async fn close(opened: Opened) {
 /// One report after the other, each acknowledged after its fsync; then the smallest durable write that the disk can do.
 async fn enqueue_one_by_one(what: &str, opened: &Opened, places: &Places, folder: &Path, from: u32) {
     let (mut times, mut bare) = (Vec::new(), Vec::new());
-    let mut file = File::create(folder.join("bare")).expect("a file");
+    let mut file = File::create_new(folder.join(format!("bare-{from}-{what}"))).expect("a file");
     for n in from..from + SINGLES {
         let new = small(n, places);
         let begun = Instant::now();
@@ -86,7 +86,7 @@ async fn burst_against_the_bare_disk(opened: &Opened, places: &Places, folder: &
     let bytes: usize = reports.iter().map(Vec::len).sum();
     for round in 1..=3 {
         let raw = {
-            let mut file = File::create(folder.join("raw")).expect("a file");
+            let mut file = File::create_new(folder.join(format!("raw-{round}"))).expect("a file");
             let begun = Instant::now();
             for chunk in reports.chunks(TOGETHER) {
                 for report in chunk {

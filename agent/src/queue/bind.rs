@@ -116,7 +116,7 @@ pub(super) fn bind_unbound(
     let unbound: Vec<Unbound> = connection
         .prepare(
             "SELECT e.entry, e.priority, e.queued_at, e.stored FROM entry e JOIN file f ON f.file = e.file
-             WHERE f.state > 0 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = e.entry)",
+             WHERE e.unbound = 1 AND f.state > 0 ORDER BY e.entry",
         )?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<Result<_, _>>()?;
@@ -128,6 +128,7 @@ pub(super) fn bind_unbound(
             )?;
             count(destination, priority, Sum::one(stored))?;
         }
+        connection.execute("UPDATE entry SET unbound = NULL WHERE entry = ?1", [entry])?;
     }
     Ok(())
 }

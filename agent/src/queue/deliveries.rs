@@ -7,7 +7,7 @@ use waybill_ipc::protocol::{Changed, DeliveryFilter, Event, Which};
 use waybill_shared::error::ErrorReport;
 
 use super::codes::{self, DISCARDED, EVICTED, FAILED, PENDING, SENT};
-use super::transaction::{Sum, Transaction, failed};
+use super::transaction::{Sum, Transaction, decided, failed, in_part};
 use super::{DeliveryKey, Outcome, QueueError, find, payload};
 
 /// Deliveries that one command changes at most, so that nobody waits long behind it; who asked for more asks again.
@@ -52,8 +52,8 @@ impl Transaction<'_> {
     }
 
     pub(super) fn outcome(&mut self, key: &DeliveryKey, outcome: Outcome) -> Result<(), QueueError> {
-        self.alone(|this| {
-            let destination = this.key_of(&key.destination)?;
+        self.at_once(|this| {
+            let destination = this.key_of(&key.destination).map_err(decided)?;
             let waits = this
                 .connection
                 .prepare_cached(
@@ -67,18 +67,21 @@ impl Transaction<'_> {
                         })
                         .optional()
                 })
-                .map_err(failed)?;
+                .map_err(failed)
+                .map_err(decided)?;
             // Evicted or discarded while it was on its way: what became of it is told already.
             let Some((priority, attempts, mark, sum)) = waits else { return Ok(()) };
             match outcome {
-                Outcome::Sent { receipt, address } => this.sent(key, destination, priority, sum, receipt, &address),
-                Outcome::Failed { error } => this.failed(key, destination, priority, sum, error),
+                Outcome::Sent { receipt, address } => {
+                    this.sent(key, destination, priority, sum, receipt, &address).map_err(in_part)
+                }
+                Outcome::Failed { error } => this.failed(key, destination, priority, sum, error).map_err(in_part),
                 Outcome::Retry { due, charge, max_retries, error } => {
                     let accepted = this.sum(destination, SENT).count;
                     // The first try sets the mark; a later one counts if the destination accepted another report since.
                     let attempts = attempts + u32::from(charge && mark >= 0 && accepted > mark);
                     if charge && attempts > max_retries {
-                        return this.failed(key, destination, priority, sum, error);
+                        return this.failed(key, destination, priority, sum, error).map_err(in_part);
                     }
                     this.connection
                         .prepare_cached(
@@ -98,7 +101,7 @@ impl Transaction<'_> {
                                 error.message
                             ])
                         })
-                        .map_err(failed)?;
+                        .map_err(in_part)?;
                     this.events.push(Event::Retry {
                         destination: key.destination.clone(),
                         report_id: key.report_id.to_string(),
@@ -121,13 +124,14 @@ impl Transaction<'_> {
         sum: Sum,
         receipt: String,
         address: &str,
-    ) -> Result<(), QueueError> {
-        self.finish_delivery(key.entry, destination, SENT, None, &receipt).map_err(failed)?;
+    ) -> rusqlite::Result<()> {
+        self.finish_delivery(key.entry, destination, SENT, None, &receipt)?;
         self.move_count(destination, priority, PENDING, SENT, sum);
-        self.connection
-            .prepare_cached("UPDATE destination SET accepted_by = ?2 WHERE destination = ?1 AND accepted_by IS NOT ?2")
-            .and_then(|mut statement| statement.execute(params![destination, address]))
-            .map_err(failed)?;
+        if self.state.accepted_by.get(&destination).is_none_or(|known| known != address) {
+            self.connection
+                .execute("UPDATE destination SET accepted_by = ?2 WHERE destination = ?1", params![destination, address])?;
+            self.state.accepted_by.insert(destination, address.to_owned());
+        }
         self.events.push(Event::Sent {
             destination: key.destination.clone(),
             report_id: key.report_id.to_string(),
@@ -145,8 +149,8 @@ impl Transaction<'_> {
         priority: u8,
         sum: Sum,
         error: ErrorReport,
-    ) -> Result<(), QueueError> {
-        self.finish_delivery(key.entry, destination, FAILED, Some(error.code.as_str()), &error.message).map_err(failed)?;
+    ) -> rusqlite::Result<()> {
+        self.finish_delivery(key.entry, destination, FAILED, Some(error.code.as_str()), &error.message)?;
         self.move_count(destination, priority, PENDING, FAILED, sum);
         self.events.push(Event::Failed {
             destination: key.destination.clone(),

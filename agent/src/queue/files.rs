@@ -6,7 +6,7 @@ use waybill_ipc::protocol::Event;
 
 use super::codes::{FILE_COMMITTED, FILE_DONE, FILE_STAGED, PENDING, STAGED};
 use super::payload::Stored;
-use super::transaction::{Sum, Transaction, failed};
+use super::transaction::{Sum, Transaction, Written, decided, failed, in_part};
 use super::writer::Staged;
 use super::{
     Committed, DeliveryKey, Fingerprint, NewConversionError, NewEntry, NewFile, QueueError, ReadyDelivery, rank, schema, sql_path,
@@ -58,42 +58,48 @@ impl Transaction<'_> {
         result
     }
 
-    fn commit_whole(&mut self, mut file: NewFile) -> Result<Committed, QueueError> {
-        self.alone(|this| {
-            if !file.again
-                && let Some(known) = this.find(&file.fingerprint).map_err(failed)?
-            {
-                return Ok(Committed::AlreadyTaken { file: known });
-            }
-            let staged = file.staged.and_then(|key| this.staged_file(key));
-            this.make_room(&file, staged.map_or(0, |staged| staged.reports))?;
-            // What is taken again from the archive has no source file to be put away.
-            let state = if file.again { FILE_DONE } else { FILE_COMMITTED };
-            let row = match staged {
-                Some(staged) => staged.row,
-                None => this.insert_file(&file, state).map_err(failed)?,
-            };
-            for at in 0..file.entries.len() {
-                let (key, older) = this.insert_entry(row, file.priority, &file.entries[at], PENDING).map_err(failed)?;
-                let at_hand = file.entries[at].payload.at_hand.take();
-                this.offer(&file, at, key, older, at_hand, staged.is_some());
-            }
-            let (first, reports) = this.release(row, &file, staged.is_some(), state).map_err(failed)?;
-            if let Some(key) = file.staged {
-                this.staged.push((key, None));
-            }
-            let destinations = this.state.active.iter().filter_map(|key| this.state.names.get(key).cloned()).collect();
-            this.events.push(Event::FileQueued {
-                source: file.fingerprint.source.clone(),
-                file: shown_name(&file.fingerprint),
-                correlation_id: file.correlation_id.to_string(),
-                reports,
-                serial: first,
-                destinations,
-                whole: file.whole,
-            });
-            Ok(Committed::Queued { file: row, reports })
-        })
+    fn commit_whole(&mut self, file: NewFile) -> Result<Committed, QueueError> {
+        // Room may have to be made, or what was staged to be let go: that is undone alone if the rest of it fails.
+        if file.staged.is_some() || self.may_have_to_make_room(&file) {
+            return self.alone(|this| this.commit_now(file).map_err(|(_, error)| error));
+        }
+        self.at_once(|this| this.commit_now(file))
+    }
+
+    fn commit_now(&mut self, mut file: NewFile) -> Result<Committed, (Written, QueueError)> {
+        if !file.again
+            && let Some(known) = self.find(&file.fingerprint).map_err(failed).map_err(decided)?
+        {
+            return Ok(Committed::AlreadyTaken { file: known });
+        }
+        let staged = file.staged.and_then(|key| self.staged_file(key));
+        self.make_room(&file, staged.map_or(0, |staged| staged.reports)).map_err(decided)?;
+        // What is taken again from the archive has no source file to be put away.
+        let state = if file.again { FILE_DONE } else { FILE_COMMITTED };
+        let row = match staged {
+            Some(staged) => staged.row,
+            None => self.insert_file(&file, state).map_err(in_part)?,
+        };
+        for at in 0..file.entries.len() {
+            let (key, older) = self.insert_entry(row, file.priority, &file.entries[at], PENDING).map_err(in_part)?;
+            let at_hand = file.entries[at].payload.at_hand.take();
+            self.offer(&file, at, key, older, at_hand, staged.is_some());
+        }
+        let (first, reports) = self.release(row, &file, staged.is_some(), state).map_err(in_part)?;
+        if let Some(key) = file.staged {
+            self.staged.push((key, None));
+        }
+        let destinations = self.state.active.iter().filter_map(|key| self.state.names.get(key).cloned()).collect();
+        self.events.push(Event::FileQueued {
+            source: file.fingerprint.source.clone(),
+            file: shown_name(&file.fingerprint),
+            correlation_id: file.correlation_id.to_string(),
+            reports,
+            serial: first,
+            destinations,
+            whole: file.whole,
+        });
+        Ok(Committed::Queued { file: row, reports })
     }
 
     /// Hands a new entry to the doors of its destinations, to be sent as soon as it is durable.
@@ -144,12 +150,9 @@ impl Transaction<'_> {
             self.bind_staged(row)?;
             self.connection.execute("UPDATE file SET state = ?2, reports = ?3 WHERE file = ?1", params![row, state, reports])?;
         }
-        self.connection
-            .prepare_cached(
-                "INSERT INTO source (name, queued, reports) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET queued = queued + excluded.queued, reports = reports + excluded.reports",
-            )?
-            .execute(params![file.fingerprint.source, u32::from(file.whole), reports])?;
+        let queued = self.queued.entry(file.fingerprint.source.clone()).or_default();
+        queued.0 += u64::from(file.whole);
+        queued.1 += u64::from(reports);
         Ok((first, reports))
     }
 
@@ -211,8 +214,8 @@ impl Transaction<'_> {
         let key = self
             .connection
             .prepare_cached(
-                "INSERT INTO entry (file, report_id, serial, part, result, priority, queued_at, older, hash, size, stored, spool, payload)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                "INSERT INTO entry (file, report_id, serial, part, result, priority, queued_at, older, hash, size, stored, spool, payload,
+                 unbound) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?
             .insert(params![
                 file,
@@ -227,7 +230,8 @@ impl Transaction<'_> {
                 entry.payload.size,
                 entry.payload.kept,
                 spool,
-                payload
+                payload,
+                self.state.active.is_empty().then_some(1)
             ])?;
         for destination in self.state.active.clone() {
             self.insert_delivery(key, destination, state, priority, queued_at, entry.payload.kept)?;

@@ -264,13 +264,16 @@ fn load(connection: &Connection, config: &Config) -> rusqlite::Result<State> {
     for destination in &config.destination {
         connection.execute("INSERT INTO destination (name) VALUES (?1) ON CONFLICT DO NOTHING", [&destination.name])?;
     }
-    let (mut names, mut most) = (HashMap::new(), HashMap::new());
-    let mut statement = connection.prepare("SELECT destination, name, most FROM destination")?;
+    let (mut names, mut most, mut accepted_by) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let mut statement = connection.prepare("SELECT destination, name, most, accepted_by FROM destination")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let key: i64 = row.get(0)?;
         names.insert(key, row.get::<_, String>(1)?);
         most.insert(key, row.get(2)?);
+        if let Some(address) = row.get(3)? {
+            accepted_by.insert(key, address);
+        }
     }
     let key = |name: &str| names.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(key, _)| *key);
     let keys = |wanted: fn(&Destination) -> bool| -> Vec<i64> {
@@ -296,6 +299,7 @@ fn load(connection: &Connection, config: &Config) -> rusqlite::Result<State> {
         disk: super::Disk::default(),
         staging: HashMap::new(),
         held_lanes,
+        accepted_by,
         most,
     })
 }
@@ -328,7 +332,14 @@ fn drop_all_staged(connection: &Connection, state: &mut State) -> rusqlite::Resu
 fn clamp_due(connection: &Connection, config: &Config, now: Timestamp) -> rusqlite::Result<()> {
     let longest = SignedDuration::from_secs(i64::try_from(config.upload.backoff_max_secs).unwrap_or(i64::MAX));
     let latest = now.saturating_add(longest).map_or(i64::MAX, Timestamp::as_millisecond);
-    connection.execute("UPDATE delivery SET due = ?1 WHERE state = 1 AND due > ?1", [latest])?;
+    // One after the other: that is how they are indexed.
+    let destinations: Vec<i64> =
+        connection.prepare("SELECT destination FROM destination")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for destination in destinations {
+        connection
+            .prepare_cached("UPDATE delivery SET due = ?1 WHERE destination = ?2 AND state = 1 AND due > 0 AND due > ?1")?
+            .execute([latest, destination])?;
+    }
     Ok(())
 }
 

@@ -26,6 +26,16 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// True if something may have to be written before there is room.
+    pub(super) fn may_have_to_make_room(&self, file: &NewFile) -> bool {
+        let evicts = self.state.limits.when_full == WhenFull::OldestFirst || !self.state.optional.is_empty();
+        evicts && {
+            let new = file.entries.len() as u64;
+            let limit = self.state.limits.entries.saturating_mul(NOT_REQUIRED_TENTHS) / 10;
+            self.state.active.iter().any(|&destination| self.waiting(destination).entries + new > limit)
+        }
+    }
+
     fn make_room_for(&mut self, destination: i64, new: Filled, own: u64) -> Result<(), QueueError> {
         let limits = self.state.limits.clone();
         let optional = self.state.optional.contains(&destination);

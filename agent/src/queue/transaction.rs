@@ -65,6 +65,8 @@ pub(super) struct State {
     pub(super) staging: Staging,
     /// Lanes from which nothing goes, by priority.
     pub(super) held_lanes: [bool; 11],
+    /// The address that last accepted a report for a destination.
+    pub(super) accepted_by: HashMap<i64, String>,
     /// Most that ever waited for a destination.
     pub(super) most: HashMap<i64, i64>,
 }
@@ -91,6 +93,25 @@ impl State {
     }
 }
 
+/// How far a command came that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It was decided against before anything was written.
+    Nothing,
+    /// Something of it was written.
+    InPart,
+}
+
+/// An error before anything was written.
+pub(super) fn decided(error: QueueError) -> (Written, QueueError) {
+    (Written::Nothing, error)
+}
+
+/// An error while something was written.
+pub(super) fn in_part(error: rusqlite::Error) -> (Written, QueueError) {
+    (Written::InPart, failed(error))
+}
+
 /// A batch that is being applied.
 pub(super) struct Transaction<'a> {
     pub(super) connection: &'a Connection,
@@ -100,6 +121,10 @@ pub(super) struct Transaction<'a> {
     pub(super) state: &'a mut State,
     pub(super) now: Timestamp,
     pub(super) deltas: HashMap<CounterKey, Sum>,
+    /// Files queued and their reports, by source.
+    pub(super) queued: HashMap<String, (u64, u64)>,
+    /// Something was written in part: all of it is taken back, and everybody is told.
+    broken: Option<QueueError>,
     pub(super) events: Vec<Event>,
     /// The routes as they were before this batch, if it changed them.
     routes_before: Option<KeptRoutes>,
@@ -148,6 +173,8 @@ impl<'a> Transaction<'a> {
             state,
             now: (setup.now)(),
             deltas: HashMap::new(),
+            queued: HashMap::new(),
+            broken: None,
             events: Vec::new(),
             routes_before: None,
             lanes_before: None,
@@ -165,10 +192,13 @@ impl<'a> Transaction<'a> {
     /// Commits with fsync. On an error nothing of the batch was stored.
     pub(super) fn finish(mut self) -> Result<Vec<Event>, QueueError> {
         crate::failpoint::hit("queue.before_commit");
-        let committed = self
-            .write_counters()
-            .and_then(|()| self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map(drop))
-            .map_err(failed);
+        let committed = match self.broken.take() {
+            Some(error) => Err(error),
+            None => self
+                .write_counters()
+                .and_then(|()| self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map(drop))
+                .map_err(failed),
+        };
         crate::failpoint::hit("queue.after_commit");
         if let Err(error) = committed {
             if !self.connection.is_autocommit()
@@ -177,6 +207,7 @@ impl<'a> Transaction<'a> {
                 tracing::debug!(%error, "the store had rolled back by itself");
             }
             self.put_routes_back();
+            self.state.accepted_by.clear();
             if let Some(lanes) = self.lanes_before {
                 self.state.held_lanes = lanes;
             }
@@ -258,6 +289,14 @@ impl<'a> Transaction<'a> {
             upsert.execute(params![destination, state, priority, delta.count, delta.bytes])?;
         }
         drop(upsert);
+        let mut upsert = self.connection.prepare_cached(
+            "INSERT INTO source (name, queued, reports) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET queued = queued + excluded.queued, reports = reports + excluded.reports",
+        )?;
+        for (source, (files, reports)) in self.queued.drain() {
+            upsert.execute(params![source, files, reports])?;
+        }
+        drop(upsert);
         self.write_most()
     }
 
@@ -281,17 +320,32 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
+    /// Runs one command that writes only once everything about it is decided. If its writing fails in the middle, the disk is full or
+    /// broken for all: the whole batch is taken back, which is much cheaper than being able to undo each command.
+    pub(super) fn at_once<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, (Written, QueueError)>,
+    ) -> Result<T, QueueError> {
+        work(self).map_err(|(written, error)| {
+            if written == Written::InPart {
+                self.broken.get_or_insert_with(|| error.clone());
+            }
+            error
+        })
+    }
+
     /// Runs one command so that a failure undoes it alone: its rows, its counts and its events.
     pub(super) fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, QueueError>) -> Result<T, QueueError> {
         self.connection.prepare_cached("SAVEPOINT command").and_then(|mut s| s.execute([])).map_err(failed)?;
         let deltas = self.deltas.clone();
         let lengths = (self.events.len(), self.staged.len(), self.ready.len(), self.missed.len(), self.unneeded.len());
         let made = self.made.len();
+        let queued = self.queued.clone();
         let result = work(self);
         let end = if result.is_ok() {
             "RELEASE command"
         } else {
-            self.deltas = deltas;
+            (self.deltas, self.queued) = (deltas, queued);
             self.events.truncate(lengths.0);
             self.staged.truncate(lengths.1);
             self.ready.truncate(lengths.2);

@@ -22,7 +22,7 @@ use super::{
 /// Commands that wait for the writer.
 const WAITING: usize = 1024;
 /// Commands that are committed together at most.
-const BATCH: usize = 256;
+const BATCH: usize = 1024;
 /// How old the knowledge of the room on the disk may be when something is stored.
 const DISK_LOOK: Duration = Duration::from_millis(200);
 /// Size of the log from which on it is folded into the database when nothing waits.

@@ -212,6 +212,11 @@ fn repair(new: &Connection, now: Timestamp) -> rusqlite::Result<u64> {
          WHERE state = ?4 AND EXISTS (SELECT 1 FROM entry e WHERE e.entry = delivery.entry AND e.payload IS NULL AND e.spool IS NULL)",
         params![FAILED, now.as_millisecond(), Code::PayloadDamaged.as_str(), PENDING],
     )?;
+    // What goes nowhere goes where reports go now.
+    new.execute(
+        "UPDATE entry SET unbound = CASE WHEN EXISTS (SELECT 1 FROM delivery d WHERE d.entry = entry.entry) THEN NULL ELSE 1 END",
+        [],
+    )?;
     // Of what was ever sent or given up the counters know more than the rows; of everything else the rows are the truth.
     new.execute("DELETE FROM counter WHERE state IN (?1, ?2, ?3, ?4)", [STAGED, PENDING, FAILED, EVICTED])?;
     new.execute(

@@ -57,6 +57,7 @@ pub(super) static TABLES: [Table; 9] = [
             "hash",
             "size",
             "stored",
+            "unbound",
             "spool",
             "payload",
         ],
@@ -196,7 +197,7 @@ fn shape(row: Row) -> Option<(&'static Table, Vec<Value>)> {
         (Some(_), [Int(_), Text(_), Text(_), Text(_), Blob(_), Int(_), Int(_), Blob(_), Blob(_), Int(_), Int(_), Int(_), _]) => {
             "file"
         }
-        (Some(_), [Int(_), Int(_), Blob(_), Text(_), Text(_), Text(_), Int(_), Int(_), _, Blob(_), Int(_), Int(_), _, _]) => {
+        (Some(_), [Int(_), Int(_), Blob(_), Text(_), Text(_), Text(_), Int(_), Int(_), _, Blob(_), Int(_), Int(_), _, _, _]) => {
             "entry"
         }
         (Some(_), [Int(_), Text(_), _, Int(_), _, _, _, Int(_), _]) => "destination",

@@ -18,6 +18,7 @@ CREATE TABLE entry_2 (
     hash      BLOB NOT NULL,
     size      INTEGER NOT NULL,
     stored    INTEGER NOT NULL,
+    unbound   INTEGER,
     spool     TEXT,
     payload   BLOB
 );
@@ -31,6 +32,10 @@ CREATE INDEX entry_file ON entry (file);
 CREATE INDEX entry_report ON entry (report_id);
 CREATE INDEX entry_serial ON entry (serial);
 CREATE INDEX entry_part ON entry (part);
+CREATE INDEX entry_unbound ON entry (entry) WHERE unbound = 1;
+CREATE INDEX entry_spool ON entry (spool) WHERE spool IS NOT NULL;
+UPDATE entry SET unbound = 1 WHERE EXISTS (SELECT 1 FROM file f WHERE f.file = entry.file AND f.state > 0)
+    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = entry.entry);
 UPDATE entry SET older = (SELECT max(o.entry) FROM entry o WHERE o.report_id = entry.report_id AND o.entry < entry.entry);
 
 ALTER TABLE destination ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;

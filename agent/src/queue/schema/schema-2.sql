@@ -30,6 +30,7 @@ CREATE TABLE entry (
     hash      BLOB NOT NULL,
     size      INTEGER NOT NULL,
     stored    INTEGER NOT NULL,
+    unbound   INTEGER,
     spool     TEXT,
     payload   BLOB
 );
@@ -37,6 +38,8 @@ CREATE INDEX entry_file ON entry (file);
 CREATE INDEX entry_report ON entry (report_id);
 CREATE INDEX entry_serial ON entry (serial);
 CREATE INDEX entry_part ON entry (part);
+CREATE INDEX entry_unbound ON entry (entry) WHERE unbound = 1;
+CREATE INDEX entry_spool ON entry (spool) WHERE spool IS NOT NULL;
 CREATE TABLE destination (
     destination INTEGER PRIMARY KEY,
     name        TEXT NOT NULL UNIQUE COLLATE NOCASE,
