@@ -209,8 +209,9 @@ impl Transaction<'_> {
         };
         let older: Option<i64> = self
             .connection
-            .prepare_cached("SELECT max(entry) FROM entry WHERE report_id = ?1")?
-            .query_row([entry.report_id.as_bytes()], |row| row.get(0))?;
+            .prepare_cached("SELECT entry FROM entry INDEXED BY entry_report WHERE report_id = ?1 ORDER BY entry DESC LIMIT 1")?
+            .query_row([entry.report_id.as_bytes()], |row| row.get(0))
+            .optional()?;
         let key = self
             .connection
             .prepare_cached(
