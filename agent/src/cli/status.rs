@@ -1,7 +1,7 @@
 //! `status`: what came, what waits, what went, what failed.
 
 use clap::Args;
-use waybill_ipc::protocol::{Connection, Reply, Request, Snapshot, SourceState, Update};
+use waybill_ipc::protocol::{Connection, FullBy, Reply, Request, Snapshot, SourceState, Update};
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::paths::Instance;
 use waybill_shared::text;
@@ -78,11 +78,23 @@ fn show_text(snapshot: &Snapshot) {
         agent.state,
         output::moment(agent.started_at_ms)
     ));
-    let full = if snapshot.queue.full { "   THE QUEUE IS FULL: files stay in their folders" } else { "" };
+    let why = match snapshot.queue.full_by {
+        Some(FullBy::Entries) | None => "as many reports wait as may",
+        Some(FullBy::Bytes) => "they take as many bytes as they may",
+        Some(FullBy::Disk) => "the disk has no more room than must stay free",
+    };
+    let full =
+        if snapshot.queue.full { format!("   THE QUEUE IS FULL ({why}): files stay in their folders") } else { String::new() };
     output::line(&format!(
         "{} waiting, at most {} may for each destination{full}",
         snapshot.queue.waiting, snapshot.queue.max_entries
     ));
+    if snapshot.queue.losses > 0 {
+        output::line("THE QUEUE WAS DAMAGED and something may be missing: `waybill-agent queue losses`");
+    }
+    for lane in &snapshot.queue.held_lanes {
+        output::line(&format!("LANE {lane} IS HELD: `waybill-agent queue lanes --resume {lane}` lets it go on"));
+    }
     if !agent.identity.configured {
         output::line("THIS STATION IS NOT SET UP: `waybill-agent init`");
     }
@@ -149,6 +161,6 @@ pub(super) fn connection(state: Connection) -> &'static str {
         Connection::Paused => "PAUSED",
         Connection::Removed => "removed",
         Connection::Disabled => "off",
-        Connection::Held => "held",
+        Connection::Held => "HELD",
     }
 }

@@ -11,6 +11,9 @@ use serde_json::Value;
 use super::{Folders, Inner, Station, token_variable};
 use crate::Receiver;
 
+/// A disk with less is nearly full, bytes.
+const LITTLE_ROOM: u64 = 4 * 1024 * 1024 * 1024;
+
 /// A station in the making. Values are anything that becomes a JSON value: texts, numbers, booleans, lists of them.
 pub struct StationBuilder {
     sources: Vec<SourceBuilder>,
@@ -164,7 +167,16 @@ impl StationBuilder {
             let error = path_of(&source.keys, "error_folder", watch.join("error"));
             sources.insert(source.name.clone(), Folders { watch, done, error });
         }
-        let environment = Mutex::new(self.environment);
+        let mut environment = self.environment;
+        let room = waybill_shared::fs::free_space(&root);
+        if room.is_ok_and(|(free, total)| free < LITTLE_ROOM.max(total / 20)) {
+            // A test speaks of the program, not of the machine that it runs on: on a disk that is nearly full nothing would be taken.
+            eprintln!("the disk of {} is nearly full: this station's queue leaves that out of account", root.display());
+            for name in ["BYTES", "PERCENT"] {
+                environment.entry(format!("WAYBILL_CONFIG_QUEUE_MIN_FREE_{name}")).or_insert_with(|| "0".to_owned());
+            }
+        }
+        let environment = Mutex::new(environment);
         let station = Station(Arc::new(Inner { folder, sources, outputs, environment, staged: AtomicU64::new(0) }));
         station.write_config(&text);
         station

@@ -1,0 +1,119 @@
+//! Damage of the queue's file, at the level of processes: whatever lies there, the agent starts, what was not damaged is sent, and what is
+//! missing is said.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a fault of a test is told where it stands; files are damaged on purpose"
+)]
+
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::PathBuf;
+
+use serde_json::Value;
+use waybill_ipc::protocol::{HealthState, Reply, Request};
+use waybill_tests::{Agent, Receiver, Station, cli, ipc_client, wait_until};
+
+const PAGE: u64 = 4096;
+
+fn station(receiver: &Receiver) -> Station {
+    Station::builder().source("ict", |source| source.patterns(["*.json"]).converter("wsjf")).wats(receiver).quick().build()
+}
+
+/// A station with so many reports that wait for a server that is down; its agent was stopped.
+fn waiting(reports: u64) -> (Receiver, Station, Vec<String>) {
+    let receiver = Receiver::start();
+    receiver.stop_listening();
+    let station = station(&receiver);
+    let mut agent = Agent::start(&station);
+    let ids = station.drop_reports("ict", 0..reports);
+    agent.wait_for("all wait", |s| s.destinations[0].pending == reports && s.sources[0].waiting == 0);
+    agent.stop();
+    (receiver, station, ids)
+}
+
+fn queue(station: &Station) -> PathBuf {
+    station.data().join("queue.db")
+}
+
+fn overwrite(station: &Station, page: u64, bytes: &[u8]) {
+    let mut file = std::fs::OpenOptions::new().write(true).open(queue(station)).unwrap();
+    file.seek(SeekFrom::Start(page * PAGE)).unwrap();
+    file.write_all(bytes).unwrap();
+    file.sync_all().unwrap();
+}
+
+fn losses(station: &Station) -> Vec<Value> {
+    cli(station, &["queue", "losses", "--json"]).json().as_array().unwrap().clone()
+}
+
+#[test]
+fn pages_that_were_flipped_zeroed_or_cut_off_cost_at_most_what_was_on_them() {
+    for (name, damage) in [("zeroed", 0_u8), ("flipped", 0xff), ("cut off", 1)] {
+        let (receiver, station, ids) = waiting(200);
+        let pages = std::fs::metadata(queue(&station)).unwrap().len() / PAGE;
+        if name == "cut off" {
+            std::fs::OpenOptions::new().write(true).open(queue(&station)).unwrap().set_len((pages - 3) * PAGE).unwrap();
+        } else {
+            overwrite(&station, pages / 2, &[damage; PAGE as usize]);
+        }
+        // What is damaged in the middle shows when it is read; the whole is looked at after a kill.
+        std::fs::write(station.data().join("queue.mark"), "open").unwrap();
+        std::fs::write(station.data().join("queue.db-wal"), b"").unwrap();
+        let agent = Agent::start(&station);
+        agent.wait_for("the damage is shown", |s| s.queue.losses == 1);
+        let told = losses(&station);
+        assert_eq!(told.len(), 1, "{name}: {told:?}");
+        let lost = told[0]["reports"].as_u64();
+        receiver.listen_again();
+        agent.wait_for("everything that is there is sent", |s| s.destinations[0].pending + s.destinations[0].sending == 0);
+        let there = receiver.report_ids().len() as u64;
+        let failed = agent.snapshot().destinations[0].failed;
+        assert!(there >= 190, "{name}: {there} of 200, {failed} failed, {lost:?} lost");
+        assert!(receiver.report_ids().iter().all(|id| ids.contains(id)));
+        let Ok(Reply::Health(health)) = ipc_client(&station).request(Request::Health { fresh: true }) else { panic!() };
+        assert!(
+            health.checks.iter().any(|check| check.name == "store" && check.state == HealthState::Degraded),
+            "{name}: {health:?}"
+        );
+        assert!(cli(&station, &["queue", "losses", "--seen"]).success());
+        agent.wait_for("somebody has seen it", |s| s.queue.losses == 0);
+    }
+}
+
+#[test]
+fn a_file_of_0_bytes_and_a_log_that_is_gone_are_said() {
+    let (receiver, station, _) = waiting(10);
+    std::fs::write(queue(&station), b"").unwrap();
+    let mut agent = Agent::start(&station);
+    agent.wait_for("it is said", |s| s.queue.losses == 1);
+    assert_eq!(losses(&station)[0]["reports"], Value::Null, "nobody can know how many they were");
+    let more = station.drop_reports("ict", 100..105);
+    agent.wait_for("new ones come in", |s| s.destinations[0].pending == 5);
+    agent.kill();
+    // As a file system that lost it leaves it.
+    std::fs::remove_file(station.data().join("queue.db-wal")).unwrap();
+    let agent = Agent::start(&station);
+    agent.wait_for("it is said again", |s| s.queue.losses == 2);
+    drop((receiver, more, agent));
+}
+
+#[test]
+fn damage_that_shows_while_the_agent_runs_is_put_right_while_it_runs() {
+    let (receiver, station, ids) = waiting(200);
+    let mut agent = Agent::start(&station);
+    let pid = agent.pid();
+    let pages = std::fs::metadata(queue(&station)).unwrap().len() / PAGE;
+    // All pages but the first ones: whatever is read next is damaged.
+    for page in (pages / 3)..(pages / 3 + 4) {
+        overwrite(&station, page, &[0xa5; PAGE as usize]);
+    }
+    receiver.listen_again();
+    cli(&station, &["fsck"]);
+    wait_until("it noticed", || !station.log_tail(500).is_empty() && station.log_tail(5000).contains("queue_salvaged"));
+    let after = agent.wait_for("it goes on in the same process", |s| s.queue.losses == 1 && s.destinations[0].pending == 0);
+    assert_eq!((after.agent.pid, agent.is_running()), (pid, true));
+    let there = receiver.report_ids().len();
+    assert!(there >= 150 && receiver.report_ids().iter().all(|id| ids.contains(id)), "{there}");
+}
