@@ -70,7 +70,12 @@ fn pages_that_were_flipped_zeroed_or_cut_off_cost_at_most_what_was_on_them() {
         agent.wait_for("everything that is there is sent", |s| s.destinations[0].pending + s.destinations[0].sending == 0);
         let there = receiver.report_ids().len() as u64;
         let failed = agent.snapshot().destinations[0].failed;
-        assert!(there >= 190, "{name}: {there} of 200, {failed} failed, {lost:?} lost");
+        // Some five reports lie on a page.
+        assert!(there >= 180, "{name}: {there} of 200, {failed} failed, {lost:?} lost");
+        assert!(
+            there + lost.expect("it can be told") >= 200,
+            "{name}: {there} of 200, {failed} failed, {lost:?}: more is missing than is told"
+        );
         assert!(receiver.report_ids().iter().all(|id| ids.contains(id)));
         let Ok(Reply::Health(health)) = ipc_client(&station).request(Request::Health { fresh: true }) else { panic!() };
         assert!(
@@ -111,7 +116,9 @@ fn damage_that_shows_while_the_agent_runs_is_put_right_while_it_runs() {
     }
     receiver.listen_again();
     cli(&station, &["fsck"]);
-    wait_until("it noticed", || !station.log_tail(500).is_empty() && station.log_tail(5000).contains("queue_salvaged"));
+    let began = || station.log_tail(100_000).matches("agent_ready").count();
+    // Once for each agent so far: the first, the second, and the second anew.
+    wait_until("it noticed and began anew", || began() == 3);
     let after = agent.wait_for("it goes on in the same process", |s| s.queue.losses == 1 && s.destinations[0].pending == 0);
     assert_eq!((after.agent.pid, agent.is_running()), (pid, true));
     let there = receiver.report_ids().len();

@@ -1,14 +1,12 @@
 //! Closing everything in order; see [`crate::shutdown`].
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use waybill_ipc::protocol::{AgentState, Event};
 use waybill_shared::config::Shutdown;
 
-use super::Agent;
 use super::works::Works;
-use crate::log::LogGuard;
+use super::{Agent, Kept};
 use crate::queue::{Command, QueueError};
 use crate::shutdown::{self, StopAsked, Stopped};
 
@@ -22,19 +20,18 @@ const CLOSE_HISTORY: Duration = Duration::from_secs(5);
 impl Agent {
     pub(super) async fn close(self, asked: StopAsked) -> Stopped {
         let limits = self.live.load().effective.config.shutdown.clone();
-        self.end(asked, limits).await
+        self.end(asked, limits).await.0
     }
 
     /// Closes everything but the log, so that the agent can be opened anew in this process. What is under way is done again then.
-    pub(super) async fn renew(self, asked: StopAsked) -> Arc<LogGuard> {
-        let log = Arc::clone(&self.log);
+    pub(super) async fn renew(self, asked: StopAsked) -> Kept {
         let limits = Shutdown { drain_secs: 2, cancel_secs: 5 };
-        let ended = self.end(asked, limits).await;
+        let (ended, kept) = self.end(asked, limits).await;
         tracing::warn!(event = "agent_begins_anew", stragglers = ?ended.stragglers, "to save what can be read of the queue");
-        log
+        kept
     }
 
-    async fn end(mut self, asked: StopAsked, limits: Shutdown) -> Stopped {
+    async fn end(mut self, asked: StopAsked, limits: Shutdown) -> (Stopped, Kept) {
         self.hub.publish(Event::Agent { state: AgentState::Stopping });
         self.chores.shutdown().await;
         // A change of the configuration that has begun is brought to its end: it has deadlines of its own.
@@ -53,7 +50,7 @@ impl Agent {
         if let Err(error) = self.history.close(CLOSE_HISTORY).await {
             tracing::warn!(event = "history_close_failed", reason = error.message, "its last entries may be missing");
         }
-        Stopped { stragglers, unsent }
+        (Stopped { stragglers, unsent }, Kept { log: self.log, lock: self.lock })
     }
 }
 

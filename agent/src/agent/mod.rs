@@ -118,7 +118,7 @@ pub struct Agent {
     damage: Arc<Damage>,
     log: Arc<LogGuard>,
     // Last: the next agent may come in only when everything else is closed.
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// Runs an agent until it is asked to stop. `ready` is called once, when it serves.
@@ -126,9 +126,9 @@ pub struct Agent {
 /// # Errors
 /// It could not start; nothing was taken.
 pub async fn run(instance: Instance, stop: StopRequests, asked: StopAsked, ready: impl FnOnce()) -> Result<Stopped, ErrorReport> {
-    let (mut log, mut ready, mut renewed) = (None, Some(ready), 0);
+    let (mut kept, mut ready, mut renewed) = (None, Some(ready), 0);
     loop {
-        let agent = Agent::open(&instance, stop.clone(), log.take())?;
+        let agent = Agent::open(&instance, stop.clone(), kept.take())?;
         agent.hub.publish(Event::Agent { state: AgentState::Running });
         if let Some(ready) = ready.take() {
             ready();
@@ -147,21 +147,31 @@ pub async fn run(instance: Instance, stop: StopRequests, asked: StopAsked, ready
                 }
                 tokio::select! {
                     () = waiting.times(1) => return Ok(agent.close(asked).await),
-                    () = tokio::time::sleep(again_in) => log = Some(agent.renew(asked.clone()).await),
+                    () = tokio::time::sleep(again_in) => kept = Some(agent.renew(asked.clone()).await),
                 }
             }
         }
     }
 }
 
+/// What an agent that begins anew in its process takes over: nobody else comes in between.
+struct Kept {
+    log: Arc<LogGuard>,
+    lock: Lock,
+}
+
 /// How long an agent must have run before damage of its queue makes it begin anew: at first, the second time, and ever after.
 const RENEW_AFTER: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(3600)];
 
 impl Agent {
-    fn open(instance: &Instance, stop: StopRequests, log: Option<Arc<LogGuard>>) -> Result<Self, ErrorReport> {
+    fn open(instance: &Instance, stop: StopRequests, kept: Option<Kept>) -> Result<Self, ErrorReport> {
         // A configuration that cannot be used leaves everything as it was.
         look_at_config(instance)?;
-        let lock = take_instance(instance)?;
+        let (log, lock) = kept.map_or((None, None), |kept| (Some(kept.log), Some(kept.lock)));
+        let lock = match lock {
+            Some(lock) => lock,
+            None => take_instance(instance)?,
+        };
         let registry = Registry::built_in();
         let active = Active::from(config::load(instance, &|config| registry.faults(config))?);
         let config = active.effective.config.clone();
@@ -314,7 +324,7 @@ impl Agent {
             destinations = config.destination.len(),
             "at work"
         );
-        Ok(Self { live, hub, keeper, history, health, damage, servers, chores, close_ipc, log, _lock: lock })
+        Ok(Self { live, hub, keeper, history, health, damage, servers, chores, close_ipc, log, lock })
     }
 }
 
