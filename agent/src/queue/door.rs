@@ -131,6 +131,14 @@ impl Doors {
         }
     }
 
+    /// True if the destination has an open door with room behind it.
+    pub(super) fn is_open(&self, destination: &str) -> bool {
+        self.of(destination).is_some_and(|door| {
+            let behind = door.behind();
+            behind.open && !behind.missed && behind.waiting.len() < MOST
+        })
+    }
+
     pub(super) fn of(&self, destination: &str) -> Option<Arc<Door>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&destination.to_ascii_lowercase()).cloned()
     }

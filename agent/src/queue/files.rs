@@ -114,6 +114,11 @@ impl Transaction<'_> {
         };
         let queued_at_ms = self.now.as_millisecond();
         for &destination in active {
+            // Nothing is made ready for a door that is closed.
+            if !self.state.names.get(&destination).is_some_and(|name| self.doors.is_open(name)) {
+                self.missed.push(destination);
+                continue;
+            }
             let key = DeliveryKey {
                 entry,
                 destination: self.state.names.get(&destination).cloned().unwrap_or_default(),
@@ -209,7 +214,8 @@ impl Transaction<'_> {
         };
         let older: Option<i64> = self
             .connection
-            .prepare_cached("SELECT entry FROM entry INDEXED BY entry_report WHERE report_id = ?1 ORDER BY entry DESC LIMIT 1")?
+            .prepare_cached("SELECT entry FROM entry INDEXED BY entry_report WHERE substr(report_id, 1, 8) = substr(?1, 1, 8) AND report_id = ?1
+                 ORDER BY entry DESC LIMIT 1")?
             .query_row([entry.report_id.as_bytes()], |row| row.get(0))
             .optional()?;
         let key = self

@@ -107,7 +107,7 @@ fn searched(
         SearchBy::Serial => ("e.serial", false),
         SearchBy::Part => ("e.part", false),
         SearchBy::File => ("f.name", false),
-        SearchBy::Report => ("e.report_id", true),
+        SearchBy::Report => ("substr(e.report_id, 1, 8)", true),
         SearchBy::Correlation => ("f.correlation", true),
     };
     let of_file = matches!(search.by, SearchBy::File | SearchBy::Correlation);
@@ -118,13 +118,16 @@ fn searched(
     };
     let (low, high): (Box<dyn ToSql>, Box<dyn ToSql>) = if exact {
         let Some(id) = id(search) else { return Ok(Vec::new()) };
-        (Box::new(id.to_vec()), Box::new(id.to_vec()))
+        // Reports are indexed by the first half of their ids; the whole is compared below.
+        let indexed = if search.by == SearchBy::Report { id[..8].to_vec() } else { id.to_vec() };
+        (Box::new(indexed.clone()), Box::new(indexed))
     } else {
         (Box::new(search.text.clone()), Box::new(format!("{}{}", search.text, char::MAX)))
     };
     let mut statement = connection.prepare_cached(&format!(
         "SELECT e.entry, d.destination, d.state, d.priority FROM {from} CROSS JOIN delivery d ON d.entry = e.entry
-         WHERE {column} >= ?1 AND {column} <= ?2 AND {column} >= coalesce(?3, {column}) ORDER BY {order}, d.destination"
+         WHERE {column} >= ?1 AND {column} <= ?2 AND {column} >= coalesce(?3, {column})
+         AND (?4 IS NULL OR e.report_id = ?4) ORDER BY {order}, d.destination"
     ))?;
     // The page goes on at the value of the row that the one before ended with, and passes the rows up to it.
     let start: Option<rusqlite::types::Value> = match after {
@@ -139,7 +142,8 @@ fn searched(
         return Ok(Vec::new());
     }
     let mut passing = after;
-    let mut rows = statement.query(params![low, high, start])?;
+    let whole = id(search).filter(|_| search.by == SearchBy::Report).map(|id| id.to_vec());
+    let mut rows = statement.query(params![low, high, start, whole])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let (entry, destination, state, priority): (i64, i64, i64, u8) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);

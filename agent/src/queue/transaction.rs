@@ -117,7 +117,7 @@ pub(super) struct Transaction<'a> {
     pub(super) connection: &'a Connection,
     pub(super) places: &'a Places,
     gate: &'a super::Gate,
-    doors: &'a super::Doors,
+    pub(super) doors: &'a super::Doors,
     pub(super) state: &'a mut State,
     pub(super) now: Timestamp,
     pub(super) deltas: HashMap<CounterKey, Sum>,

@@ -35,7 +35,7 @@ CREATE TABLE entry (
     payload   BLOB
 );
 CREATE INDEX entry_file ON entry (file);
-CREATE INDEX entry_report ON entry (report_id);
+CREATE INDEX entry_report ON entry (substr(report_id, 1, 8));
 CREATE INDEX entry_serial ON entry (serial);
 CREATE INDEX entry_part ON entry (part);
 CREATE INDEX entry_unbound ON entry (entry) WHERE unbound = 1;
