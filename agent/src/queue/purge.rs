@@ -33,17 +33,18 @@ impl Transaction<'_> {
         let removed = self.alone(|this| {
             let mut old_ones = this
                 .connection
-                .prepare_cached(
+                // The state as a number of its own: an index of some states is used only if it is plain that they are meant.
+                .prepare_cached(&format!(
                     "SELECT DISTINCT e.entry, e.spool FROM delivery d JOIN entry e ON e.entry = d.entry
-                     WHERE d.state = ?1 AND d.finished_at < ?2 AND NOT EXISTS (
+                     WHERE d.state = {state} AND d.finished_at < ?1 AND NOT EXISTS (
                          SELECT 1 FROM delivery o WHERE o.entry = d.entry AND NOT (
-                             (o.state = ?3 AND o.finished_at < ?4) OR (o.state = ?5 AND o.finished_at < ?6)))
-                     LIMIT ?7",
-                )
+                             (o.state = ?2 AND o.finished_at < ?3) OR (o.state = ?4 AND o.finished_at < ?5)))
+                     LIMIT ?6"
+                ))
                 .map_err(failed)?;
             let (sent, discarded) = (old.sent.as_millisecond(), old.discarded.as_millisecond());
             let entries: Vec<(i64, Option<String>)> = old_ones
-                .query_map(params![state, before.as_millisecond(), SENT, sent, DISCARDED, discarded, AT_ONCE], |row| {
+                .query_map(params![before.as_millisecond(), SENT, sent, DISCARDED, discarded, AT_ONCE], |row| {
                     Ok((row.get(0)?, row.get(1)?))
                 })
                 .and_then(Iterator::collect)

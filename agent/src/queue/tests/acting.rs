@@ -283,3 +283,36 @@ async fn what_comes_through_a_door_is_what_was_committed_and_nothing_comes_twice
     store.discard(in_state(DeliveryState::Pending)).await.unwrap();
     assert!(door.take().stale, "what was read before may be gone");
 }
+
+#[tokio::test]
+async fn what_is_asked_all_the_time_is_answered_by_an_index() {
+    let mut store = Store::new(ONE);
+    store.add("/a", &[1]).await.unwrap();
+    store.close().await;
+    let connection = super::super::schema::open_writer(&store.places().database).unwrap();
+    for (question, index) in [
+        ("SELECT 1 FROM delivery d WHERE d.state = 3 AND d.finished_at < ?1", "delivery_over"),
+        ("SELECT min(due) FROM delivery WHERE destination = ?1 AND state = 1 AND due > 0", "delivery_delayed"),
+        (
+            "SELECT rank FROM delivery WHERE destination = ?1 AND priority = ?2 AND state = 1 AND due = 0 ORDER BY rank, entry",
+            "delivery_ready",
+        ),
+        (
+            "SELECT entry FROM delivery WHERE destination = ?1 AND state = ?2 AND priority = ?3 AND entry >= ?4 ORDER BY entry",
+            "delivery_list",
+        ),
+        ("SELECT file FROM file WHERE modified_ns = ?1 AND hash = ?2", "file_taken"),
+        ("SELECT file FROM file WHERE state = 0", "file_open"),
+        ("SELECT entry FROM entry WHERE unbound = 1", "entry_unbound"),
+        ("SELECT spool FROM entry WHERE spool IS NOT NULL", "entry_spool"),
+    ] {
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {question}")).unwrap();
+        let values = vec![1; plan.parameter_count()];
+        let plan: Vec<String> =
+            plan.query_map(rusqlite::params_from_iter(values), |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        assert!(
+            plan.iter().any(|step| step.contains(index)) && !plan.iter().any(|step| step.contains("SORT")),
+            "{question}: {plan:?}"
+        );
+    }
+}
