@@ -68,7 +68,8 @@ ALTER TABLE delivery_2 RENAME TO delivery;
 CREATE INDEX delivery_ready ON delivery (destination, priority, rank, entry) WHERE state = 1 AND due = 0;
 CREATE INDEX delivery_delayed ON delivery (destination, due) WHERE state = 1 AND due > 0;
 CREATE INDEX delivery_list ON delivery (destination, state, priority, entry);
-CREATE INDEX delivery_over ON delivery (state, finished_at) WHERE state IN (3, 5);
+CREATE INDEX delivery_sent ON delivery (finished_at) WHERE state = 3;
+CREATE INDEX delivery_discarded ON delivery (finished_at) WHERE state = 5;
 
 ALTER TABLE counter ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE counter SET bytes = coalesce((

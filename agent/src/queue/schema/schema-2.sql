@@ -69,7 +69,8 @@ CREATE TABLE delivery (
 CREATE INDEX delivery_ready ON delivery (destination, priority, rank, entry) WHERE state = 1 AND due = 0;
 CREATE INDEX delivery_delayed ON delivery (destination, due) WHERE state = 1 AND due > 0;
 CREATE INDEX delivery_list ON delivery (destination, state, priority, entry);
-CREATE INDEX delivery_over ON delivery (state, finished_at) WHERE state IN (3, 5);
+CREATE INDEX delivery_sent ON delivery (finished_at) WHERE state = 3;
+CREATE INDEX delivery_discarded ON delivery (finished_at) WHERE state = 5;
 CREATE TABLE counter (
     destination INTEGER NOT NULL,
     state       INTEGER NOT NULL,

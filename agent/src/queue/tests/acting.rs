@@ -291,7 +291,7 @@ async fn what_is_asked_all_the_time_is_answered_by_an_index() {
     store.close().await;
     let connection = super::super::schema::open_writer(&store.places().database).unwrap();
     for (question, index) in [
-        ("SELECT 1 FROM delivery d WHERE d.state = 3 AND d.finished_at < ?1", "delivery_over"),
+        ("SELECT 1 FROM delivery d WHERE d.state = 3 AND d.finished_at < ?1", "delivery_sent"),
         ("SELECT min(due) FROM delivery WHERE destination = ?1 AND state = 1 AND due > 0", "delivery_delayed"),
         (
             "SELECT rank FROM delivery WHERE destination = ?1 AND priority = ?2 AND state = 1 AND due = 0 ORDER BY rank, entry",
