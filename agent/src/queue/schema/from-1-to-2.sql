@@ -1,6 +1,9 @@
 ALTER TABLE file ADD COLUMN name TEXT NOT NULL DEFAULT '' COLLATE NOCASE;
 UPDATE file SET name = file_name(path);
 DROP INDEX file_path;
+DROP INDEX file_open;
+CREATE INDEX file_staged ON file (file) WHERE state = 0;
+CREATE INDEX file_open ON file (source) WHERE state = 1;
 CREATE INDEX file_taken ON file (modified_ns, hash);
 CREATE INDEX file_name ON file (name);
 CREATE INDEX file_correlation ON file (correlation);

@@ -14,7 +14,8 @@ CREATE TABLE file (
     place       TEXT
 );
 CREATE INDEX file_taken ON file (modified_ns, hash);
-CREATE INDEX file_open ON file (state) WHERE state < 2;
+CREATE INDEX file_staged ON file (file) WHERE state = 0;
+CREATE INDEX file_open ON file (source) WHERE state = 1;
 CREATE INDEX file_name ON file (name);
 CREATE INDEX file_correlation ON file (correlation);
 CREATE TABLE entry (

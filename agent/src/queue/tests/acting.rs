@@ -302,7 +302,8 @@ async fn what_is_asked_all_the_time_is_answered_by_an_index() {
             "delivery_list",
         ),
         ("SELECT file FROM file WHERE modified_ns = ?1 AND hash = ?2", "file_taken"),
-        ("SELECT file FROM file WHERE state = 0", "file_open"),
+        ("SELECT file FROM file WHERE state = 0", "file_staged"),
+        ("SELECT file FROM file WHERE state = 1 AND source = ?1", "file_open"),
         ("SELECT entry FROM entry WHERE unbound = 1", "entry_unbound"),
         ("SELECT spool FROM entry WHERE spool IS NOT NULL", "entry_spool"),
     ] {
