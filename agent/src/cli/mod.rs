@@ -181,7 +181,6 @@ fn with_runtime(command: impl Future<Output = Result<Exit, ErrorReport>>) -> Exi
     runtime.block_on(command).unwrap_or_else(|error| output::fail(&error))
 }
 
-/// Connects to the instance's agent.
 /// Connects to the instance's agent. One that starts or stops just now holds its lock and has no door: it is given a moment.
 async fn connect(instance: &Instance) -> Result<Client, ErrorReport> {
     let give_up = Instant::now() + STARTING;

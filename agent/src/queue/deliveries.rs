@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension as _, params};
-use waybill_ipc::protocol::{Changed, DeliveryFilter, Event, Which};
+use waybill_ipc::protocol::{Changed, Event, Which};
 use waybill_shared::error::ErrorReport;
 
 use super::codes::{self, DISCARDED, EVICTED, FAILED, PENDING, SENT};
@@ -312,13 +312,12 @@ impl Transaction<'_> {
                 all.into_iter().filter(|key| only.is_none_or(|only| only == *key)).map(|key| (*entry, key)).collect()
             }
             Which::All { filter, after } => {
-                let filter = DeliveryFilter { state: filter.state, ..filter.clone() };
                 let wanted: Vec<i64> = match filter.state {
                     Some(state) => vec![codes::code(state)],
                     // Without a state it means what failed: nobody takes up by accident what he gave up.
                     None => vec![FAILED],
                 };
-                find::keys(self.connection, &filter, &wanted, *after, AT_ONCE).map_err(failed)?
+                find::keys(self.connection, filter, &wanted, *after, AT_ONCE).map_err(failed)?
             }
         };
         let more = keys.len() >= AT_ONCE as usize && matches!(which, Which::All { .. });

@@ -14,12 +14,7 @@ pub const TEMPORARY_PREFIX: &str = ".waybill-tmp-";
 /// # Errors
 /// Any I/O error; the old file is then still whole, and the temporary file is removed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = folder_of(path).join(format!("{TEMPORARY_PREFIX}{}", uuid::Uuid::new_v4().simple()));
-    let mut staged = Staged::create(path, &temporary, Access::Usual)?;
-    staged.write(bytes)?;
-    staged.sync()?;
-    staged.rename()?;
-    platform::sync_folder(&folder_of(path))
+    replace_for(path, bytes, Access::Usual)
 }
 
 /// Replaces `path` by `bytes` as [`replace`] does; the file is only for its owner.
@@ -27,8 +22,12 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Any I/O error; the old file is then still whole.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_for(path, bytes, Access::Private)
+}
+
+fn replace_for(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
     let temporary = folder_of(path).join(format!("{TEMPORARY_PREFIX}{}", uuid::Uuid::new_v4().simple()));
-    let mut staged = Staged::create(path, &temporary, Access::Private)?;
+    let mut staged = Staged::create(path, &temporary, access)?;
     staged.write(bytes)?;
     staged.sync()?;
     staged.rename()?;

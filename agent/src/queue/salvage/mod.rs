@@ -72,6 +72,13 @@ fn set_aside(database: &Path, now: Timestamp) -> std::io::Result<Option<PathBuf>
         remove(database)?;
         return newest_aside(database);
     }
+    // A crash came after the store itself was renamed: its log belongs to it, and holds what was committed last.
+    if let (false, Some(aside)) = (there, newest_aside(database)?)
+        && !beside(&aside, "-wal").try_exists()?
+    {
+        rename_all(database, &aside, &["-wal", "-shm"])?;
+        return Ok(Some(aside));
+    }
     let stem = database.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let name = |number: u32| {
         let number = if number == 0 { String::new() } else { format!("-{number}") };
@@ -82,16 +89,20 @@ fn set_aside(database: &Path, now: Timestamp) -> std::io::Result<Option<PathBuf>
         number += 1;
     }
     let aside = name(number);
-    // The log first: a store without its log looks whole and is not; the mark says that it was in use.
-    for suffix in ["-wal", "-shm", ""] {
-        match rename(&beside(database, suffix), &beside(&aside, suffix)) {
+    rename_all(database, &aside, &["", "-wal", "-shm"])?;
+    Ok(Some(aside))
+}
+
+/// The store before its log: what is left alone by a crash is a log without a store, which is noticed.
+fn rename_all(database: &Path, aside: &Path, suffixes: &[&str]) -> std::io::Result<()> {
+    for suffix in suffixes {
+        match rename(&beside(database, suffix), &beside(aside, suffix)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         crate::failpoint::hit("queue.set_aside");
     }
-    waybill_shared::fs::sync_folder(&atomic::folder_of(database))?;
-    Ok(Some(aside))
+    waybill_shared::fs::sync_folder(&atomic::folder_of(database))
 }
 
 #[allow(clippy::disallowed_methods, reason = "damaged files are set aside under new names, nothing is replaced")]

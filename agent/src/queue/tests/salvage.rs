@@ -222,3 +222,23 @@ async fn a_copy_made_while_others_write_is_whole() {
     restored.close().await;
     store.close().await;
 }
+
+#[tokio::test]
+async fn a_crash_between_the_store_and_its_log_keeps_them_together() {
+    let mut store = Store::filled().await;
+    store.open(TWO);
+    store.add("/late", &[251]).await.unwrap();
+    // As a kill leaves it, with the last report in the log only; then as a crash leaves it after the first rename.
+    let mut crashed = Store::empty();
+    let to = |name: &str| crashed.folder.path().join(name);
+    let aside = to("queue.corrupt-20260101T000000Z.db");
+    std::fs::copy(store.places().database, &aside).unwrap();
+    for name in ["queue.db-wal", "queue.mark"] {
+        std::fs::copy(store.folder.path().join(name), to(name)).unwrap();
+    }
+    store.close().await;
+    crashed.open(TWO);
+    assert_eq!(crashed.whole().await.len(), 401, "what was in the log is there as well");
+    assert_eq!(crashed.queue().found.salvaged.as_ref().unwrap().kept_at.as_deref(), Some(&*aside));
+    crashed.close().await;
+}
