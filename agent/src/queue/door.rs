@@ -52,9 +52,10 @@ impl Door {
         *self.behind() = Behind { open: true, ..Behind::default() };
     }
 
-    /// Closes it: from now on it only remembers that something came.
+    /// Closes it: from now on it only remembers that something came. What lay behind it is read from the store.
     pub fn close(&self) {
-        *self.behind() = Behind::default();
+        let mut behind = self.behind();
+        *behind = Behind { missed: true, stale: behind.stale, ..Behind::default() };
     }
 
     /// Takes what came. If something was missed the door is closed by that.
@@ -190,6 +191,19 @@ mod tests {
         door.put([delivery(1, MOST_BYTES), delivery(2, 1), delivery(3, 0)]);
         let came = door.take();
         assert_eq!((entries(&came), came.missed), (vec![1], true), "the small one behind a large one waits as well");
+    }
+
+    #[test]
+    fn closing_it_forgets_nothing_but_what_is_in_the_store() {
+        let door = Door::default();
+        door.open();
+        door.put([delivery(1, 1)]);
+        door.stale();
+        door.close();
+        let came = door.take();
+        assert!(came.deliveries.is_empty() && came.missed && came.stale);
+        door.put([delivery(2, 1)]);
+        assert!(door.take().deliveries.is_empty(), "it stays closed");
     }
 
     #[tokio::test]

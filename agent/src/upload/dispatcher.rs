@@ -27,6 +27,8 @@ use crate::queue::{BreakerMemory, Command, DeliveryKey, Door, Outcome, QueueErro
 
 /// Deliveries fetched at once.
 const FETCH: usize = 128;
+/// Deliveries that are at hand at most, but for what one look behind the door brings.
+const AT_HAND: usize = 256;
 /// Longest time by which the first report waits by chance after a breaker closed.
 const COMING_BACK: Duration = Duration::from_secs(1);
 /// Orders of people that wait for a dispatcher.
@@ -218,6 +220,11 @@ impl Dispatcher {
             self.fetched.clear();
         }
         self.hungry |= came.missed;
+        if self.fetched.len() >= AT_HAND {
+            // It comes faster than it goes: the rest waits in the store, not in memory.
+            self.setup.door.close();
+            self.hungry = true;
+        }
     }
 
     async fn obey(&mut self, order: Order) {
