@@ -82,6 +82,7 @@ mod tests {
         }))];
         // Polled once, the first piece is on the desk, and hangs there.
         for _ in 0..=WAITING {
+            tokio::select! { biased; _ = &mut waiting[0] => panic!("it hangs"), () = std::future::ready(()) => {} }
             let hold = hold.clone();
             let mut next = Box::pin(desk.run(move || hold.try_recv().is_ok()));
             tokio::select! {
@@ -93,7 +94,6 @@ mod tests {
                 }
                 () = std::future::ready(()) => {}
             }
-            tokio::select! { biased; _ = &mut waiting[0] => panic!("it hangs"), () = std::future::ready(()) => {} }
             drop(next);
         }
         panic!("more waits than may");
