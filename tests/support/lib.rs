@@ -5,6 +5,7 @@
 //! - [`station`]: a configuration, watch folders, and writers that imitate equipment; [`sample`]: reports of real shape
 //! - [`agent`]: the agent's process and its command line, never without a deadline
 //! - [`ipc`]: a conversation with the agent, and raw bytes for abuse; [`edit`]: changes of its configuration
+//! - `disk`: a disk that fails, and a power cut at any point (Linux)
 //! - [`stranger`]: another user of the OS, before the agent's door and in its place
 //! - [`mod@conservation`]: the books of a status, for the one law that nothing is lost
 //! - [`wait`]: conditions with a bound
@@ -24,6 +25,8 @@
 pub mod agent;
 pub mod between;
 pub mod conservation;
+#[cfg(target_os = "linux")]
+pub mod disk;
 pub mod edit;
 pub mod ipc;
 mod process;

@@ -68,7 +68,7 @@ pub(super) async fn check_queue(places: Places, checked: PathBuf, damage: Arc<Da
                     Ok(Some(fault)) => damage.tell(&fault),
                     Err(error) => return tracing::warn!(event = "queue_not_checked", %error, "tried again tomorrow"),
                 }
-                if let Err(error) = atomic::replace_private(&checked, b"") {
+                if let Err(error) = atomic::replace_by(&checked, b"", atomic::Access::Private, "queue.checked") {
                     tracing::debug!(%error, "it is looked at again tomorrow");
                 }
             });

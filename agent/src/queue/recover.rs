@@ -7,7 +7,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 use waybill_shared::config::{Config, Destination};
-use waybill_shared::fs::{atomic, private};
+use waybill_shared::fs::atomic::{self, Access};
+use waybill_shared::fs::private;
 
 use super::bind::bind_unbound;
 use super::codes::{self, PENDING};
@@ -140,7 +141,12 @@ fn open_store(
         Ok((connection, state)) => return Ok((connection, state, None, clean)),
         Err(reason) => reason,
     };
-    let salvaged = salvage::salvage(places, &reason, now)?;
+    let salvaged = salvage::salvage(places, &reason, mark, now, |connection, unsure| {
+        let mut state = load(connection, config)?;
+        drop_all_staged(connection, &mut state)?;
+        bind_all(connection, &mut state)?;
+        rebind(connection, &mut state, unsure)
+    })?;
     tracing::error!(
         event = "queue_salvaged",
         saved = salvaged.saved,
@@ -149,8 +155,7 @@ fn open_store(
         kept_at = salvaged.kept_at.as_deref().map(waybill_shared::text::path),
         "what can be read of the queue was saved"
     );
-    let (mut connection, mut state) = open_whole(places, config, now)?;
-    rebind(&mut connection, &mut state, &salvaged.unsure).map_err(|error| schema::from_sql(&places.database, &error))?;
+    let (connection, state) = open_whole(places, config, now)?;
     Ok((connection, state, Some(salvaged), clean))
 }
 
@@ -163,7 +168,7 @@ fn open_whole(places: &Places, config: &Config, now: Timestamp) -> Result<(Conne
 /// Words of the mark: the queue is in use.
 const OPEN: &str = "open";
 /// Words of the mark: the queue was closed, all of it is in its one file.
-const CLOSED: &str = "closed";
+pub(super) const CLOSED: &str = "closed";
 
 /// What the mark begins with when damage was noticed while the queue was used.
 const DAMAGED: &str = "damaged: ";
@@ -182,8 +187,8 @@ impl Mark {
         std::fs::read_to_string(&self.0).ok().map(|text| text.trim().to_owned())
     }
 
-    fn set(&self, word: &str) -> std::io::Result<()> {
-        atomic::replace_private(&self.0, word.as_bytes())
+    pub(super) fn set(&self, word: &str) -> std::io::Result<()> {
+        atomic::replace_by(&self.0, word.as_bytes(), Access::Private, "queue.mark")
     }
 
     /// Its bytes are damaged: the next opening saves what can be read.
@@ -223,16 +228,21 @@ fn put_right(connection: &mut Connection, places: &Places, config: &Config, now:
     let mut state = load(&transaction, config)?;
     state.disk = writer::room(places);
     drop_all_staged(&transaction, &mut state)?;
-    let active = state.active.clone();
-    bind_unbound(&transaction, &active, |destination, priority, sum| {
-        count(&transaction, &mut state, (destination, PENDING, priority), sum)
-    })?;
+    bind_all(&transaction, &mut state)?;
     clamp_due(&transaction, config, now)?;
     // Something is written in any case: from now on there is a log, which the mark speaks of.
     transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
     transaction.commit()?;
     sweep_spool(connection, &places.spool)?;
     Ok(state)
+}
+
+/// Reports that go nowhere go to all destinations of the configuration.
+fn bind_all(connection: &Connection, state: &mut State) -> rusqlite::Result<()> {
+    let active = state.active.clone();
+    bind_unbound(connection, &active, |destination, priority, sum| {
+        count(connection, state, (destination, PENDING, priority), sum)
+    })
 }
 
 /// Reports some of whose deliveries may be lost go to every destination that has none of them: rather twice than not at all.

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, params};
 use waybill_ipc::protocol::Event;
 use waybill_shared::config::WhenFull;
-use waybill_shared::fs::atomic;
+use waybill_shared::fs::{atomic, folder};
 use waybill_shared::id::ReportId;
 use waybill_shared::text::file_name_component;
 
@@ -97,13 +97,13 @@ impl Transaction<'_> {
         let bytes = payload::read(inline.as_deref(), spool.as_deref(), size, &hash, &self.places.spool)?;
         let report_id = ReportId::from_bytes(report_id);
         let name = self.name_of(destination);
-        let folder = self.places.evicted.join(&name);
+        let evicted = self.places.evicted.join(&name);
         // The entry's number keeps the revisions of one report apart.
-        let path = folder.join(format!("{}_{report_id}_{entry}.json", file_name_component(&serial, 100)));
-        let written = std::fs::create_dir_all(&folder).and_then(|()| atomic::replace(&path, &bytes));
+        let path = evicted.join(format!("{}_{report_id}_{entry}.json", file_name_component(&serial, 100)));
+        let written =
+            folder::create(&evicted).and_then(|()| atomic::replace_by(&path, &bytes, atomic::Access::Usual, &entry.to_string()));
         written.map_err(|error| QueueError::Write(format!("{}: {error}", path.display())))?;
         self.made.push(path.clone());
-        crate::failpoint::hit("queue.evicted");
         self.finish_delivery(entry, destination, EVICTED, None, &path.to_string_lossy()).map_err(failed)?;
         self.move_count(destination, priority, PENDING, EVICTED, Sum::one(i64::try_from(kept).unwrap_or(i64::MAX)));
         self.drop_payload(entry, spool.as_deref()).map_err(failed)?;

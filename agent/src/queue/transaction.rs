@@ -191,7 +191,6 @@ impl<'a> Transaction<'a> {
 
     /// Commits with fsync. On an error nothing of the batch was stored.
     pub(super) fn finish(mut self) -> Result<Vec<Event>, QueueError> {
-        crate::failpoint::hit("queue.before_commit");
         let committed = match self.broken.take() {
             Some(error) => Err(error),
             None => self
@@ -199,7 +198,6 @@ impl<'a> Transaction<'a> {
                 .and_then(|()| self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map(drop))
                 .map_err(failed),
         };
-        crate::failpoint::hit("queue.after_commit");
         if let Err(error) = committed {
             if !self.connection.is_autocommit()
                 && let Err(error) = self.connection.execute_batch("ROLLBACK")

@@ -14,7 +14,7 @@ pub const TEMPORARY_PREFIX: &str = ".waybill-tmp-";
 /// # Errors
 /// Any I/O error; the old file is then still whole, and the temporary file is removed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace_for(path, bytes, Access::Usual)
+    replace_by(path, bytes, Access::Usual, &uuid::Uuid::new_v4().simple().to_string())
 }
 
 /// Replaces `path` by `bytes` as [`replace`] does; the file is only for its owner.
@@ -22,11 +22,16 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Any I/O error; the old file is then still whole.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace_for(path, bytes, Access::Private)
+    replace_by(path, bytes, Access::Private, &uuid::Uuid::new_v4().simple().to_string())
 }
 
-fn replace_for(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
-    let temporary = folder_of(path).join(format!("{TEMPORARY_PREFIX}{}", uuid::Uuid::new_v4().simple()));
+/// Replaces `path` by `bytes` as [`replace`] does. What a crash leaves on the way is removed by the next one who says the same `mark`; nobody
+/// else may say it in this folder at the same time.
+///
+/// # Errors
+/// Any I/O error; the old file is then still whole.
+pub fn replace_by(path: &Path, bytes: &[u8], access: Access, mark: &str) -> io::Result<()> {
+    let temporary = folder_of(path).join(format!("{TEMPORARY_PREFIX}{mark}"));
     let mut staged = Staged::create(path, &temporary, access)?;
     staged.write(bytes)?;
     staged.sync()?;

@@ -1,6 +1,7 @@
 //! The one way to replace a file, to hold a lock, to keep something private.
 
 pub mod atomic;
+pub mod folder;
 pub mod lock;
 pub mod private;
 

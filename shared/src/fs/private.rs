@@ -6,12 +6,12 @@ use std::path::Path;
 use super::platform;
 use crate::secret::Secret;
 
-/// Creates a folder for its owner alone, with its parents; an existing one is left as it is.
+/// Creates a folder for its owner alone, with its parents, durably; an existing one is left as it is.
 ///
 /// # Errors
 /// Any I/O error.
 pub fn create_folder(path: &Path) -> io::Result<()> {
-    platform::create_private_folder(path)
+    super::folder::create_by(path, platform::create_private_folder)
 }
 
 /// True if nobody but the owner may read `path`.

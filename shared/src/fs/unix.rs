@@ -22,7 +22,7 @@ pub fn create_new_private(path: &Path) -> io::Result<File> {
 }
 
 pub(super) fn create_private_folder(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    std::fs::DirBuilder::new().mode(0o700).create(path)
 }
 
 /// Creates a folder that every user of the machine may put files into and nobody may remove another's from (1777).

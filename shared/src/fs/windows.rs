@@ -22,7 +22,7 @@ pub fn create_new_private(path: &Path) -> io::Result<File> {
 }
 
 pub(super) fn create_private_folder(path: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(path)
+    std::fs::create_dir(path)
 }
 
 /// Creates a folder that every user of the machine may put files into, as folders under `ProgramData` are.

@@ -6,7 +6,7 @@
 //!    not lead to any more is read from the pages themselves ([`pages`]). What lies on a damaged page is lost.
 //! 3. What was read goes into a new store, in one transaction, under the same keys: an entry whose deliveries are lost goes to all
 //!    destinations again; an entry whose file is lost gets a file without a name; one whose bytes are lost fails, for a person to see.
-//! 4. What is missing is counted, and written into the table `loss`.
+//! 4. What is missing is counted, and written into the table `loss`. All that is done before the new store gets its name.
 //!
 //! A crash in between: the file is set aside and there is no new one, or an incomplete one under another name. Both are noticed at the next
 //! start by `queue.mark`, and the newest file that was set aside is read once more.
@@ -26,6 +26,7 @@ use waybill_shared::text;
 use scan::{Read, TABLES};
 
 use super::codes::{EVICTED, FAILED, PENDING, STAGED};
+use super::recover::{CLOSED, Mark};
 use super::{Places, QueueError, schema};
 
 /// Part of the name of files that were set aside.
@@ -44,21 +45,30 @@ pub struct Salvaged {
     pub deliveries: Option<u64>,
     /// Where the damaged file lies.
     pub kept_at: Option<PathBuf>,
-    /// Entries whose deliveries may be lost in part, by their first and last number.
-    pub(super) unsure: Vec<(i64, i64)>,
 }
 
-/// Sets the store aside and makes a new one of what can be read.
+/// Sets the store aside and makes a new one of what can be read. `finish` gets it before it counts, and the entries whose deliveries may be
+/// lost in part, by their first and last number.
 ///
 /// # Errors
 /// The folder cannot be written: nothing is lost by that, and it can be tried again.
-pub(super) fn salvage(places: &Places, reason: &str, now: Timestamp) -> Result<Salvaged, QueueError> {
+pub(super) fn salvage(
+    places: &Places,
+    reason: &str,
+    mark: &Mark,
+    now: Timestamp,
+    finish: impl FnOnce(&mut Connection, &[(i64, i64)]) -> rusqlite::Result<()>,
+) -> Result<Salvaged, QueueError> {
     let unavailable =
         |error: &dyn std::fmt::Display| QueueError::Unavailable { path: text::path(&places.database), reason: error.to_string() };
     let aside = set_aside(&places.database, now).map_err(|error| unavailable(&error))?;
     let made = places.database.with_extension("new.db");
     remove(&made).map_err(|error| unavailable(&error))?;
-    let salvaged = rebuild(aside.as_deref(), &made, reason, now).map_err(|error| unavailable(&error))?;
+    // Private from its first byte, as any store is.
+    waybill_shared::fs::create_new_private(&made).map_err(|error| unavailable(&error))?;
+    let salvaged = rebuild(aside.as_deref(), &made, reason, now, finish).map_err(|error| unavailable(&error))?;
+    // From now on a store without a log is whole; until the new one is in its place, that there is none says enough.
+    mark.set(CLOSED).map_err(|error| unavailable(&error))?;
     atomic::publish(&made, &places.database).map_err(|error| unavailable(&error))?;
     Ok(salvaged)
 }
@@ -100,7 +110,6 @@ fn rename_all(database: &Path, aside: &Path, suffixes: &[&str]) -> std::io::Resu
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        crate::failpoint::hit("queue.set_aside");
     }
     waybill_shared::fs::sync_folder(&atomic::folder_of(database))
 }
@@ -140,9 +149,17 @@ fn newest_aside(database: &Path) -> std::io::Result<Option<PathBuf>> {
     Ok(found.into_iter().max())
 }
 
-fn rebuild(aside: Option<&Path>, made: &Path, reason: &str, now: Timestamp) -> rusqlite::Result<Salvaged> {
+fn rebuild(
+    aside: Option<&Path>,
+    made: &Path,
+    reason: &str,
+    now: Timestamp,
+    finish: impl FnOnce(&mut Connection, &[(i64, i64)]) -> rusqlite::Result<()>,
+) -> rusqlite::Result<Salvaged> {
     let mut new = Connection::open(made)?;
-    new.pragma_update(None, "synchronous", "FULL")?;
+    // It has no name yet that anybody looks for: after a crash it is made anew. It is synced as a whole before it gets one.
+    new.pragma_update(None, "synchronous", "OFF")?;
+    new.pragma_update(None, "journal_mode", "MEMORY")?;
     // Rows come in whatever order; what belongs to nothing is looked for in the end.
     new.pragma_update(None, "foreign_keys", false)?;
     let transaction = new.transaction()?;
@@ -192,8 +209,9 @@ fn rebuild(aside: Option<&Path>, made: &Path, reason: &str, now: Timestamp) -> r
     transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", schema::VERSION)?;
     transaction.commit()?;
+    finish(&mut new, &unsure)?;
     new.close().map_err(|(_, error)| error)?;
-    Ok(Salvaged { what, saved, reports, deliveries, kept_at: aside.map(Path::to_owned), unsure })
+    Ok(Salvaged { what, saved, reports, deliveries, kept_at: aside.map(Path::to_owned) })
 }
 
 /// Makes a whole of what was saved; how many reports wait whose bytes are gone.

@@ -17,7 +17,8 @@ use uuid::Uuid;
 use waybill_ipc::protocol::DestinationTest;
 use waybill_shared::config::Upload;
 use waybill_shared::error::{Code, ErrorReport};
-use waybill_shared::fs::{atomic, sync_folder};
+use waybill_shared::fs::atomic::{self, Access};
+use waybill_shared::fs::{folder, sync_folder};
 use waybill_shared::text::{self, file_name_component};
 
 use super::{Delivered, Delivery, Depth, Destination, Parcel, Testing, call_limit, millis};
@@ -147,15 +148,15 @@ impl Destination for Folder {
 }
 
 /// Makes the folder if it is not there, and writes, secures and removes a file in it.
-fn probe(folder: &Path) -> std::io::Result<()> {
-    make_folder(folder)?;
-    let path = folder.join(format!(".waybill-test-{}", Uuid::new_v4()));
+fn probe(place: &Path) -> std::io::Result<()> {
+    folder::create(place)?;
+    let path = place.join(format!(".waybill-test-{}", Uuid::new_v4()));
     let written = std::fs::File::create_new(&path).and_then(|mut file| {
         file.write_all(b"Waybill tests whether it may write here.\n")?;
         file.sync_all()
     });
     match written {
-        Ok(()) => std::fs::remove_file(&path).and_then(|()| sync_folder(folder)),
+        Ok(()) => std::fs::remove_file(&path).and_then(|()| sync_folder(place)),
         Err(error) => {
             // It may not even be there.
             let _removed = std::fs::remove_file(&path);
@@ -171,26 +172,15 @@ fn write(folder: &Path, parcel: &Parcel) -> Delivered {
         tracing::warn!(event = "report_replaced", correlation_id = %parcel.correlation_id, report_id = %parcel.report_id, path = %path.display(),
             "a report of the same id with another content is replaced");
     }
-    let written = make_folder(&day).and_then(|()| atomic::replace(&path, &parcel.body));
+    // What a power cut leaves of it is removed when it is sent again.
+    let mark = format!("{}-{}", parcel.correlation_id, parcel.report_id);
+    let written = folder::create(&day).and_then(|()| atomic::replace_by(&path, &parcel.body, Access::Usual, &mark));
     match written {
         Ok(()) => Ok(waybill_shared::text::path(&path)),
         Err(error) => {
             let message = format!("{} cannot be written: {error}", path.display());
             Err(Verdict::DestinationDown { error: ErrorReport::new(Code::DestinationFolderFailed, message) })
         }
-    }
-}
-
-/// Makes a folder with its parents, durably.
-fn make_folder(folder: &Path) -> std::io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = atomic::folder_of(folder);
-    make_folder(&parent)?;
-    match std::fs::create_dir(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_folder(&parent),
     }
 }
 
