@@ -69,6 +69,7 @@ mod payload;
 mod purge;
 mod rank;
 mod read;
+mod readable;
 mod recover;
 mod room;
 mod salvage;

@@ -14,6 +14,7 @@ use super::bind::bind_unbound;
 use super::codes::{self, PENDING};
 use super::files::drop_staged;
 use super::read::ReaderThreads;
+use super::readable::{is_readable_in_time, is_whole_after_all, log_of, read_through};
 use super::salvage::{self, Salvaged};
 use super::transaction::{State, Sum};
 use super::writer::{self, OnCommit, Setup};
@@ -128,10 +129,10 @@ fn open_store(
         tracing::error!(event = "queue_damaged", path = %places.database.display(), reason, "the queue is set aside and what can be read is saved");
         reason
     };
-    let noticed = was.as_deref().and_then(|word| word.strip_prefix(DAMAGED));
+    let noticed = was.as_deref().and_then(|word| word.strip_prefix(DAMAGED)).filter(|_| !is_whole_after_all(places));
     let opened = match noticed.or_else(|| missing(places, was.as_deref())) {
         Some(reason) => Err(damaged(reason.to_owned())),
-        None => match open_whole(places, config, now) {
+        None => match open_when_readable(places, config, now) {
             Ok(opened) => Ok(opened),
             Err(QueueError::Corrupt { reason, .. }) => Err(damaged(reason)),
             Err(other) => return Err(other),
@@ -165,6 +166,16 @@ fn open_whole(places: &Places, config: &Config, now: Timestamp) -> Result<(Conne
     Ok((connection, state))
 }
 
+/// As [`open_whole`]; SQLite takes a disk that cannot be read for damage, so that is waited for.
+fn open_when_readable(places: &Places, config: &Config, now: Timestamp) -> Result<(Connection, State), QueueError> {
+    match open_whole(places, config, now) {
+        Err(QueueError::Corrupt { .. }) if read_through(places).is_err() && is_readable_in_time(places) => {
+            open_whole(places, config, now)
+        }
+        result => result,
+    }
+}
+
 /// Words of the mark: the queue is in use.
 const OPEN: &str = "open";
 /// Words of the mark: the queue was closed, all of it is in its one file.
@@ -188,6 +199,10 @@ impl Mark {
     }
 
     pub(super) fn set(&self, word: &str) -> std::io::Result<()> {
+        // On a full disk what is there already cannot be written again.
+        if self.read().as_deref() == Some(word) {
+            return Ok(());
+        }
         atomic::replace_by(&self.0, word.as_bytes(), Access::Private, "queue.mark")
     }
 
@@ -212,9 +227,7 @@ impl Mark {
 /// What is missing of a store that was there.
 fn missing(places: &Places, mark: Option<&str>) -> Option<&'static str> {
     let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-    let mut log = places.database.clone().into_os_string();
-    log.push("-wal");
-    let (store, log) = (bytes(&places.database), bytes(Path::new(&log)));
+    let (store, log) = (bytes(&places.database), bytes(&log_of(places)));
     match (store, log, mark) {
         (0, _, Some(_)) => Some("the file of the queue is empty or gone"),
         (0, 1.., _) => Some("the file of the queue is empty or gone, its log is there"),

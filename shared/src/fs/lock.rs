@@ -56,9 +56,10 @@ impl Lock {
         }
         let owner_file = owner_file(path);
         match say_who(&owner_file, owner) {
-            // In a folder that several users share, the file may be another user's: the lock is what counts.
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(io(error)),
-            _ => {}
+            // In a folder that several users share, the file may be another user's, and the disk may be full: the lock is what counts.
+            Err(error) if is_about_the_name_only(&error) => {}
+            Err(error) => return Err(io(error)),
+            Ok(()) => {}
         }
         Ok(Self { _file: file, owner: owner_file })
     }
@@ -105,6 +106,11 @@ fn say_who(file: &Path, owner: &str) -> io::Result<()> {
     let mut staged = Staged::create(file, &beside(file, ".new"), Access::Usual)?;
     staged.write(owner.as_bytes())?;
     staged.rename()
+}
+
+fn is_about_the_name_only(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, StorageFull};
+    matches!(error.kind(), PermissionDenied | StorageFull | QuotaExceeded)
 }
 
 /// Who holds a lock at this moment, if anybody does.
