@@ -16,6 +16,7 @@ mod acting;
 mod model;
 mod salvage;
 mod schema;
+mod undone;
 
 struct Store {
     folder: tempfile::TempDir,
