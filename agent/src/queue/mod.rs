@@ -73,6 +73,7 @@ mod recover;
 mod room;
 mod salvage;
 mod schema;
+mod sync;
 mod transaction;
 mod writer;
 

@@ -13,6 +13,7 @@ use waybill_shared::id::{CorrelationId, ReportId};
 use super::*;
 
 mod acting;
+mod door;
 mod model;
 mod salvage;
 mod schema;

@@ -107,10 +107,11 @@ async fn eight_producers_and_eight_consumers_lose_nothing_and_double_nothing() {
     // The other side: each came once.
     let mut came: Vec<String> = desk.lock().unwrap().accepted.values().flatten().cloned().collect();
     let mut expected = issued.clone();
-    (came.sort(), expected.sort());
+    came.sort();
+    expected.sort();
     assert_eq!(came, expected);
     assert_eq!(desk.lock().unwrap().most_at_once, CONSUMERS);
-    revisions_in_order(&station, &desk.lock().unwrap()).await;
+    revisions_in_order(&station, &desk.lock().unwrap());
     let counts = station.end().await;
     assert_eq!((counts.pending, counts.sent, counts.failed), (0, issued.len() as u64, 0));
 }
@@ -140,7 +141,7 @@ fn produce(producer: usize, feeder: &Feeder, begin: &std::sync::Barrier) -> Vec<
 }
 
 /// Revisions of one report arrived in the order in which they were queued.
-async fn revisions_in_order(station: &Station, desk: &Desk) {
+fn revisions_in_order(station: &Station, desk: &Desk) {
     let connection = rusqlite::Connection::open(Station::places(&station.folder).database).unwrap();
     let mut queued = connection.prepare("SELECT serial FROM entry WHERE report_id = ?1 ORDER BY entry").unwrap();
     let mut chains = 0;
