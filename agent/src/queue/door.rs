@@ -6,18 +6,20 @@
 //!
 //! Who opens a door and *then* reads the store misses nothing: what was committed before is read, what is committed later comes through the
 //! door, and what is both is told by its number, which only grows ([`ReadyDelivery::entry`](super::DeliveryKey)).
+//!
+//! This file is compiled a second time by its test under shuttle, which puts a `sync` of its own in the place of [`sync`](super::sync) and runs
+//! writer and destination through thousands of interleavings.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-
-use tokio::sync::Notify;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::ReadyDelivery;
+use super::sync::{Mutex, MutexGuard, Notify};
 
 /// Reports that wait behind a door at most.
 const MOST: usize = 256;
 /// Bytes of them.
-const MOST_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// The door of one destination.
 #[derive(Debug, Default)]
@@ -142,78 +144,5 @@ impl Doors {
 
     pub(super) fn of(&self, destination: &str) -> Option<Arc<Door>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&destination.to_ascii_lowercase()).cloned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use waybill_shared::id::{CorrelationId, ReportId};
-
-    use super::super::DeliveryKey;
-    use super::*;
-
-    fn delivery(entry: i64, bytes: usize) -> ReadyDelivery {
-        let key = DeliveryKey {
-            entry,
-            destination: "main".into(),
-            report_id: ReportId::from_bytes([1; 16]),
-            correlation_id: CorrelationId::new(),
-            serial: "SN".into(),
-        };
-        ReadyDelivery { key, rank: entry, queued_at_ms: 0, tries: 0, body: Ok(Bytes::from(vec![0; bytes])) }
-    }
-
-    fn entries(came: &Came) -> Vec<i64> {
-        came.deliveries.iter().map(|delivery| delivery.key.entry).collect()
-    }
-
-    #[test]
-    fn a_closed_door_only_remembers() {
-        let door = Door::default();
-        door.put([delivery(1, 1)]);
-        let came = door.take();
-        assert!(came.missed && came.deliveries.is_empty());
-        assert!(!door.take().missed);
-    }
-
-    #[test]
-    fn what_is_missed_is_overtaken_by_nothing() {
-        let door = Door::default();
-        door.open();
-        door.put((0..300).map(|n| delivery(n, 1)));
-        let came = door.take();
-        assert_eq!(entries(&came), (0..256).collect::<Vec<_>>());
-        assert!(came.missed);
-        door.put([delivery(400, 1)]);
-        assert_eq!(door.take().deliveries.len(), 0, "it is closed until the store was read");
-        door.open();
-        door.put([delivery(1, MOST_BYTES), delivery(2, 1), delivery(3, 0)]);
-        let came = door.take();
-        assert_eq!((entries(&came), came.missed), (vec![1], true), "the small one behind a large one waits as well");
-    }
-
-    #[test]
-    fn closing_it_forgets_nothing_but_what_is_in_the_store() {
-        let door = Door::default();
-        door.open();
-        door.put([delivery(1, 1)]);
-        door.stale();
-        door.close();
-        let came = door.take();
-        assert!(came.deliveries.is_empty() && came.missed && came.stale);
-        door.put([delivery(2, 1)]);
-        assert!(door.take().deliveries.is_empty(), "it stays closed");
-    }
-
-    #[tokio::test]
-    async fn who_comes_late_is_still_woken() {
-        let doors = Doors::default();
-        let door = doors.hang("Main");
-        doors.of("main").unwrap().miss();
-        tokio::time::timeout(std::time::Duration::from_secs(10), door.came()).await.unwrap();
-        let newer = doors.hang("MAIN");
-        doors.remove("main", &door);
-        assert!(doors.of("main").is_some_and(|hangs| Arc::ptr_eq(&hangs, &newer)));
     }
 }

@@ -74,6 +74,7 @@ mod recover;
 mod room;
 mod salvage;
 mod schema;
+mod sync;
 mod transaction;
 mod writer;
 

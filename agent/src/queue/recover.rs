@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
@@ -80,6 +81,17 @@ pub fn open(places: &Places, config: &Config, on_commit: OnCommit) -> Result<Ope
 /// # Errors
 /// As [`open`].
 pub fn open_by(places: &Places, config: &Config, on_commit: OnCommit, now: Now) -> Result<Opened, QueueError> {
+    open_within(places, config, on_commit, now, writer::LONGEST)
+}
+
+/// As [`open_by`], with another longest time of a transaction.
+pub(super) fn open_within(
+    places: &Places,
+    config: &Config,
+    on_commit: OnCommit,
+    now: Now,
+    longest: Duration,
+) -> Result<Opened, QueueError> {
     let unavailable = |error: &dyn std::fmt::Display| QueueError::Unavailable {
         path: waybill_shared::text::path(&places.database),
         reason: error.to_string(),
@@ -110,6 +122,7 @@ pub fn open_by(places: &Places, config: &Config, on_commit: OnCommit, now: Now) 
         mark,
         damage: Arc::clone(&damage),
         now,
+        longest,
     };
     let (writer, writer_thread) = writer::start(setup, state).map_err(|error| unavailable(&error))?;
     let backlog = Arc::default();
@@ -190,7 +203,7 @@ const DAMAGED: &str = "damaged: ";
 pub(super) struct Mark(PathBuf);
 
 impl Mark {
-    fn of(places: &Places) -> Self {
+    pub(super) fn of(places: &Places) -> Self {
         Self(places.database.with_extension("mark"))
     }
 

@@ -2,6 +2,9 @@
 //!
 //! What each command does stands in [`files`](super::files), [`deliveries`](super::deliveries), [`room`](super::room),
 //! [`holds`](super::holds), [`bind`](super::bind) and [`purge`](super::purge). Each runs in a savepoint of its own: one that fails takes no other with it.
+//!
+//! A transaction has a longest time. When that is over, or the disk is full, or a page cannot be read, the store undoes it as a whole in the
+//! middle: nothing more is applied then, since each statement would be stored by itself, and everybody is told.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -151,7 +154,13 @@ pub(super) fn failed(error: rusqlite::Error) -> QueueError {
     if super::schema::is_damage(&error) {
         QueueError::Corrupt { path: "queue.db".to_owned(), reason: error.to_string() }
     } else {
-        QueueError::Write(error.to_string())
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::OperationInterrupted) => QueueError::Write("it took too long and was ended".to_owned()),
+            Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                QueueError::Write("another program holds the file of the queue".to_owned())
+            }
+            _ => QueueError::Write(error.to_string()),
+        }
     }
 }
 
@@ -189,9 +198,15 @@ impl<'a> Transaction<'a> {
         })
     }
 
+    /// Why nothing more may be applied, if the store has undone the transaction by itself.
+    pub(super) fn given_up(&self) -> Option<QueueError> {
+        let undone = || QueueError::Write("the store undid what was to be stored with it".to_owned());
+        self.connection.is_autocommit().then(|| self.broken.clone().unwrap_or_else(undone))
+    }
+
     /// Commits with fsync. On an error nothing of the batch was stored.
     pub(super) fn finish(mut self) -> Result<Vec<Event>, QueueError> {
-        let committed = match self.broken.take() {
+        let committed = match self.given_up().or_else(|| self.broken.take()) {
             Some(error) => Err(error),
             None => self
                 .write_counters()
@@ -334,6 +349,9 @@ impl<'a> Transaction<'a> {
 
     /// Runs one command so that a failure undoes it alone: its rows, its counts and its events.
     pub(super) fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, QueueError>) -> Result<T, QueueError> {
+        if let Some(error) = self.given_up() {
+            return Err(error);
+        }
         self.connection.prepare_cached("SAVEPOINT command").and_then(|mut s| s.execute([])).map_err(failed)?;
         let deltas = self.deltas.clone();
         let lengths = (self.events.len(), self.staged.len(), self.ready.len(), self.missed.len(), self.unneeded.len());
@@ -352,6 +370,13 @@ impl<'a> Transaction<'a> {
             remove_made(self.made.drain(made..));
             "ROLLBACK TO command"
         };
+        if self.connection.is_autocommit() {
+            // Its savepoint went with everything else.
+            if let Err(error) = &result {
+                self.broken.get_or_insert_with(|| error.clone());
+            }
+            return result;
+        }
         self.connection.prepare_cached(end).and_then(|mut s| s.execute([])).map_err(failed)?;
         result
     }

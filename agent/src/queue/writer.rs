@@ -14,7 +14,7 @@ use waybill_shared::fs::free_space;
 use super::bind::NewRoutes;
 use super::limits::Disk;
 use super::purge::Old;
-use super::transaction::{State, Transaction};
+use super::transaction::{State, Transaction, failed};
 use super::{
     BreakerMemory, Committed, Damage, DeliveryKey, Doors, Gate, NewConversionError, NewFile, Outcome, Places, QueueError,
 };
@@ -27,6 +27,12 @@ const BATCH: usize = 1024;
 const DISK_LOOK: Duration = Duration::from_millis(200);
 /// Size of the log from which on it is folded into the database when nothing waits.
 const LONG_LOG: i64 = 64 * 1024 * 1024;
+
+/// Longest time of one transaction. It is for what would never end: other routes for ten million deliveries take less.
+pub(super) const LONGEST: Duration = Duration::from_secs(600);
+
+/// Instructions of the store's virtual machine between two looks at the clock.
+const LOOK_EVERY: i32 = 10_000;
 
 /// Called once, after the commit (or with why there was none).
 pub type Ack<T> = Box<dyn FnOnce(Result<T, QueueError>) + Send>;
@@ -173,6 +179,8 @@ pub(super) struct Setup {
     pub(super) mark: super::recover::Mark,
     pub(super) damage: std::sync::Arc<Damage>,
     pub(super) now: super::recover::Now,
+    /// Longest time of one transaction: what is not over by then is undone.
+    pub(super) longest: Duration,
 }
 
 /// A handle to the writer.
@@ -334,7 +342,9 @@ type Told = Box<dyn FnOnce(Result<(), QueueError>) + Send>;
 fn commit(setup: &mut Setup, state: &mut State, batch: &mut Vec<Command>) -> Option<Ack<()>> {
     let mut told: Vec<Told> = Vec::with_capacity(batch.len());
     let mut close = None;
-    let mut transaction = match Transaction::begin(setup, state) {
+    let (begun, longest) = (Instant::now(), setup.longest);
+    let bounded = setup.connection.progress_handler(LOOK_EVERY, Some(move || begun.elapsed() > longest));
+    let mut transaction = match bounded.map_err(failed).and_then(|()| Transaction::begin(setup, state)) {
         Ok(transaction) => transaction,
         Err(error) => {
             notice(&setup.damage, &error);
@@ -346,6 +356,14 @@ fn commit(setup: &mut Setup, state: &mut State, batch: &mut Vec<Command>) -> Opt
         }
     };
     for command in batch.drain(..) {
+        if let Some(error) = transaction.given_up() {
+            if let Command::Close { ack } = command {
+                close = Some(ack)
+            } else {
+                refuse(command, &error)
+            }
+            continue;
+        }
         match command {
             Command::Stage { key, file, ack } => told.push(after(&setup.damage, transaction.stage(key, file), ack)),
             Command::Commit { file, ack } => told.push(after(&setup.damage, transaction.commit_file(file), ack)),

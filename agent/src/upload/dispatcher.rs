@@ -122,6 +122,11 @@ struct Settled {
 
 /// Runs until it is drained or cancelled.
 pub async fn run(setup: Setup) {
+    begin(setup).await.run().await;
+}
+
+/// A dispatcher with what is remembered of its destination.
+async fn begin(setup: Setup) -> Dispatcher {
     let upload = &setup.upload;
     let backoff = Backoff {
         initial: Duration::from_secs(upload.backoff_initial_secs),
@@ -145,7 +150,7 @@ pub async fn run(setup: Setup) {
     let was_open = was_open(remembered.breaker).filter(|_| setup.goes_on);
     let breaker = was_open.map_or_else(|| Breaker::new(limits), |was| Breaker::reopened(limits, was, Instant::now()));
     let (settled_in, settled) = mpsc::channel(SETTLING + 64);
-    let dispatcher = Dispatcher {
+    Dispatcher {
         backoff,
         breaker,
         paused: None,
@@ -166,8 +171,7 @@ pub async fn run(setup: Setup) {
         told: (0, Instant::now()),
         state: (Connection::Idle, None),
         setup,
-    };
-    dispatcher.run().await;
+    }
 }
 
 /// What the store remembers of a breaker that was open.
@@ -298,20 +302,22 @@ impl Dispatcher {
         if self.held || now < self.not_before || now < self.next_of_rate || self.settling.len() >= SETTLING {
             return 0;
         }
-        if let Some((_, until)) = &self.paused {
-            return u32::from(now >= *until);
-        }
-        match self.breaker.allowed(now) {
+        let most = match self.breaker.allowed(now) {
             Allowed::UpTo(most) => most.min(self.setup.upload.concurrency),
             Allowed::Probe => 1,
             Allowed::NothingUntil(_) => 0,
-        }
+        };
+        // One that refused us and then went down is left alone for both reasons.
+        self.paused.as_ref().map_or(most, |(_, until)| most.min(u32::from(now >= *until)))
     }
 
     fn appointment(&self) -> Instant {
         let now = Instant::now();
         let mut next = now + Duration::from_secs(60);
-        if let Some(due) = self.next_due {
+        // What is due while nothing may go waits for what keeps it back.
+        if let Some(due) = self.next_due
+            && (now < due || self.sending.len() < self.allowance(now) as usize)
+        {
             next = next.min(due);
         }
         for later in [self.not_before, self.next_of_rate] {
@@ -352,10 +358,19 @@ impl Dispatcher {
 
     /// The next delivery, fetched if there is none at hand.
     async fn next(&mut self) -> Option<ReadyDelivery> {
+        if self.next_due.is_some_and(|due| due <= Instant::now()) {
+            self.read_the_store_next();
+        }
         if self.fetched.is_empty() && self.hungry {
             self.fetch().await;
         }
         self.fetched.pop_front()
+    }
+
+    /// Something waits in the store: nothing more comes to what is at hand, so that the store's turn comes however much is committed.
+    fn read_the_store_next(&mut self) {
+        self.hungry = true;
+        self.setup.door.close();
     }
 
     async fn fetch(&mut self) {
@@ -367,9 +382,8 @@ impl Dispatcher {
             Ok(ready) => {
                 self.hungry = ready.more;
                 (self.blocked, self.upto) = (ready.blocked, ready.upto);
-                if !ready.more {
-                    self.next_due = ready.next_due.map(from_now);
-                }
+                // What is known already may be of an outcome that is not committed yet.
+                self.next_due = self.next_due.into_iter().chain(ready.next_due.map(from_now)).min();
                 self.fetched.extend(ready.deliveries);
                 if ready.more {
                     self.setup.door.close();
@@ -399,7 +413,7 @@ impl Dispatcher {
             tracing::warn!(event = "promote_failed", destination = self.setup.name, %error, "tried again");
             self.not_before = Instant::now() + STORE_PAUSE;
         }
-        self.hungry = true;
+        self.read_the_store_next();
     }
 
     fn send(&mut self, key: DeliveryKey, tries: u32, queued_at_ms: i64, body: Bytes) {
@@ -561,11 +575,13 @@ impl Dispatcher {
         match settled.result {
             Ok(()) => {
                 // A newer revision of the same report may have waited for this one.
-                self.hungry |= self.blocked;
+                if self.blocked {
+                    self.read_the_store_next();
+                }
             }
             Err(error) => {
                 tracing::warn!(event = "outcome_not_stored", destination = self.setup.name, %error, "the report is sent again; the server keeps one");
-                self.hungry = true;
+                self.read_the_store_next();
                 self.not_before = Instant::now() + STORE_PAUSE;
             }
         }
@@ -622,3 +638,6 @@ fn to_ms(at: Instant) -> i64 {
     let wait = at.saturating_duration_since(Instant::now());
     Timestamp::now().as_millisecond().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! What `agent/src/serve/sync.rs` gives the hub, by shuttle: its lock, and a wake-up that behaves as tokio's `Notify` does for one waiter.
+//! What `agent/src/serve/sync.rs` gives the hub and `agent/src/queue/sync.rs` a door, by shuttle: its lock, and a wake-up that behaves as tokio's `Notify` does for one waiter.
 
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
@@ -6,18 +6,19 @@ use std::task::{Poll, Waker};
 pub use shuttle::sync::{Mutex, MutexGuard};
 
 /// One wake-up is remembered if nobody waits; a second one before it was taken changes nothing.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Notify {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     told: bool,
     waiting: Option<Waker>,
 }
 
 impl Notify {
+    #[allow(dead_code, reason = "a door makes its own by default")]
     pub fn new() -> Self {
         Self::default()
     }

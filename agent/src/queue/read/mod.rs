@@ -1,11 +1,16 @@
-//! Reading beside the writer: owned threads with connections of their own, and a deadline on every read.
+//! Reading beside the writer: owned threads with connections of their own, and a deadline on every read and on the wait for one.
+//!
+//! A read that takes too long or ends with a panic costs its asker the answer, and nobody else a connection.
 //!
 //! [`ready`] is what dispatchers ask for, [`lists`] what people look at.
 
 mod lists;
 mod ready;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -27,6 +32,8 @@ const THREADS: usize = 2;
 const WAITING: usize = 64;
 /// Longest time of one read.
 const LIMIT: Duration = Duration::from_secs(1);
+/// Longest time that who asks waits for an answer, for a free thread included.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Instructions of the store's virtual machine between two looks at the clock.
 const LOOK_EVERY: i32 = 10_000;
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -46,6 +53,7 @@ pub struct Reader {
     jobs: crossbeam_channel::Sender<Job>,
     spool: PathBuf,
     damage: Arc<Damage>,
+    patience: Duration,
 }
 
 /// The readers' threads; they end when every handle is gone.
@@ -87,7 +95,7 @@ pub struct Ready {
     pub more: bool,
     /// Whether some wait only for an older revision of the same report to arrive.
     pub blocked: bool,
-    /// When the next one is due that waits for its time, milliseconds since 1970 UTC; not looked for if there are more.
+    /// When the next one is due that waits for its time, milliseconds since 1970 UTC.
     pub next_due: Option<i64>,
     /// The newest entry that was there when it was read: what comes through a door with a number up to this was read.
     pub upto: i64,
@@ -121,7 +129,7 @@ pub(super) fn start(database: &Path, spool: &Path, damage: &Arc<Damage>) -> Resu
             .map_err(|error| unavailable(error.to_string()))?;
         threads.push(thread);
     }
-    Ok((Reader { jobs, spool: spool.to_owned(), damage: Arc::clone(damage) }, ReaderThreads(threads)))
+    Ok((Reader { jobs, spool: spool.to_owned(), damage: Arc::clone(damage), patience: PATIENCE }, ReaderThreads(threads)))
 }
 
 impl Reader {
@@ -130,7 +138,14 @@ impl Reader {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.begin(read)?.await.map_err(|_| QueueError::Closed)?
+        let (told, answer) = oneshot::channel();
+        self.begin(read, move |result| {
+            let _asker_left = told.send(result);
+        })?;
+        match tokio::time::timeout(self.patience, answer).await {
+            Ok(answer) => answer.map_err(|_| QueueError::Closed)?,
+            Err(_) => Err(too_late(self.patience)),
+        }
     }
 
     /// The same for a thread that may wait.
@@ -139,34 +154,36 @@ impl Reader {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.begin(read)?.blocking_recv().map_err(|_| QueueError::Closed)?
+        let (told, answer) = crossbeam_channel::bounded(1);
+        self.begin(read, move |result| {
+            let _asker_left = told.send(result);
+        })?;
+        match answer.recv_timeout(self.patience) {
+            Ok(result) => result,
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => Err(too_late(self.patience)),
+            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => Err(QueueError::Closed),
+        }
     }
 
-    fn begin<T, F>(&self, read: F) -> Result<oneshot::Receiver<Result<T, QueueError>>, QueueError>
+    fn begin<T, F>(&self, read: F, tell: impl FnOnce(Result<T, QueueError>) + Send + 'static) -> Result<(), QueueError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let (told, answer) = oneshot::channel();
-        let damage = Arc::clone(&self.damage);
+        let (damage, patience, asked) = (Arc::clone(&self.damage), self.patience, Instant::now());
         let job: Job = Box::new(move |connection| {
-            let begun = Instant::now();
-            let result = connection
-                .progress_handler(LOOK_EVERY, Some(move || begun.elapsed() > LIMIT))
-                .and_then(|()| read(connection))
-                .map_err(|error| {
-                    if schema::is_damage(&error) {
-                        damage.tell(&error.to_string());
-                    }
-                    QueueError::Read(error.to_string())
-                });
-            let _asker_left = told.send(result);
+            // Who asked waits no more: the thread is for those who do.
+            if asked.elapsed() > patience {
+                return tell(Err(too_late(patience)));
+            }
+            tell(answer(connection, read, &damage));
         });
         self.jobs.try_send(job).map_err(|error| match error {
-            crossbeam_channel::TrySendError::Full(_) => QueueError::Read("too many reads wait".to_owned()),
+            crossbeam_channel::TrySendError::Full(_) => QueueError::Read(format!(
+                "its {THREADS} readers are busy and {WAITING} questions wait already; ask again in a moment"
+            )),
             crossbeam_channel::TrySendError::Disconnected(_) => QueueError::Closed,
-        })?;
-        Ok(answer)
+        })
     }
 
     /// Deliveries of a destination that may go now, in the order they go, without those named in `except`; at most `limit`, fewer if
@@ -348,6 +365,36 @@ impl Reader {
                 .optional()
         })
     }
+}
+
+/// Reads, in the time that one read may take. Whatever comes of it, the connection serves the next one.
+fn answer<T>(
+    connection: &mut Connection,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    damage: &Damage,
+) -> Result<T, QueueError> {
+    let begun = Instant::now();
+    let read = || connection.progress_handler(LOOK_EVERY, Some(move || begun.elapsed() > LIMIT)).and_then(|()| read(connection));
+    let Ok(result) = catch_unwind(AssertUnwindSafe(read)) else {
+        // What it had begun was undone while it unwound.
+        tracing::error!(event = "queue_read_panicked", "a read of the queue ended with a panic; the reader goes on");
+        return Err(QueueError::Read("the read ended unexpectedly (panic); the log of the agent says where".to_owned()));
+    };
+    result.map_err(|error| {
+        if schema::is_damage(&error) {
+            damage.tell(&error.to_string());
+        }
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::OperationInterrupted) => {
+                QueueError::Read(format!("it took longer than {} s and was ended; ask for less of it", LIMIT.as_secs()))
+            }
+            _ => QueueError::Read(error.to_string()),
+        }
+    })
+}
+
+fn too_late(patience: Duration) -> QueueError {
+    QueueError::Read(format!("no reader was free or came to an end within {} s; ask again in a moment", patience.as_secs()))
 }
 
 /// A file that was taken, as the store remembers it.

@@ -42,9 +42,7 @@ pub(super) fn ready(
             None => found.blocked = true,
         }
     }
-    if !found.more {
-        found.next_due = next_due(connection, key)?;
-    }
+    found.next_due = next_due(connection, key)?;
     moment.finish()?;
     Ok(found)
 }

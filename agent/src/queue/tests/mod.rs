@@ -13,9 +13,11 @@ use waybill_shared::id::{CorrelationId, ReportId};
 use super::*;
 
 mod acting;
+mod door;
 mod model;
 mod salvage;
 mod schema;
+mod undone;
 
 struct Store {
     folder: tempfile::TempDir,

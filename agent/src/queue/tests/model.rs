@@ -537,7 +537,7 @@ proptest! {
 
     #[test]
     fn whatever_happens_the_queue_is_what_the_model_says(steps in prop::collection::vec(step(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let mut life = Life::new();
             for step in steps {
