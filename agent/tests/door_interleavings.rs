@@ -87,28 +87,29 @@ async fn take_all(door: &Door, store: &Store) -> Vec<i64> {
             door.close();
             hungry = true;
         }
-        while !fetched.is_empty() || hungry {
-            if fetched.is_empty() {
-                door.open();
-                let store = store.lock().unwrap();
-                upto = i64::try_from(store.len()).unwrap();
-                fetched = (1..=upto).filter(|entry| store[usize::try_from(entry - 1).unwrap()]).collect();
-                hungry = fetched.len() > FETCH;
-                fetched.truncate(FETCH);
-                if hungry {
-                    door.close();
-                }
-            } else {
-                let entry = fetched.remove(0);
-                let was_waiting = std::mem::replace(&mut store.lock().unwrap()[usize::try_from(entry - 1).unwrap()], false);
-                assert!(was_waiting, "{entry} goes twice");
-                sent.push(entry);
+        if fetched.is_empty() && hungry {
+            door.open();
+            let store = store.lock().unwrap();
+            upto = i64::try_from(store.len()).unwrap();
+            fetched = (1..=upto).filter(|entry| store[usize::try_from(entry - 1).unwrap()]).collect();
+            hungry = fetched.len() > FETCH;
+            fetched.truncate(FETCH);
+            if hungry {
+                door.close();
             }
         }
-        if sent.len() == ALL {
-            return sent;
+        // One at a time: what comes meanwhile is looked at before the next one goes.
+        if fetched.is_empty() {
+            if sent.len() == ALL {
+                return sent;
+            }
+            door.came().await;
+        } else {
+            let entry = fetched.remove(0);
+            let was_waiting = std::mem::replace(&mut store.lock().unwrap()[usize::try_from(entry - 1).unwrap()], false);
+            assert!(was_waiting, "{entry} goes twice");
+            sent.push(entry);
         }
-        door.came().await;
     }
 }
 

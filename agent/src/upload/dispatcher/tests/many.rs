@@ -18,6 +18,8 @@ const SHARED: u8 = 5;
 #[derive(Default)]
 struct Desk {
     coming: HashSet<String>,
+    /// Came while they were coming already.
+    doubled: Vec<String>,
     most_at_once: usize,
     tries: HashMap<String, u32>,
     /// Serial numbers that were accepted, by report id, in the order in which that was.
@@ -31,7 +33,9 @@ fn shared(id: u8) -> ReportId {
 async fn deliver(desk: Arc<Mutex<Desk>>, all_eight: Arc<Barrier>, number: u32, parcel: Parcel) -> Delivered {
     let first_try = {
         let mut desk = desk.lock().unwrap();
-        assert!(desk.coming.insert(parcel.serial.clone()), "{} is on its way twice", parcel.serial);
+        if !desk.coming.insert(parcel.serial.clone()) {
+            desk.doubled.push(parcel.serial.clone());
+        }
         desk.most_at_once = desk.most_at_once.max(desk.coming.len());
         let tries = desk.tries.entry(parcel.serial.clone()).or_default();
         *tries += 1;
@@ -85,16 +89,17 @@ async fn eight_producers_and_eight_consumers_lose_nothing_and_double_nothing() {
         tokio::task::block_in_place(|| producers.into_iter().flat_map(|producer| producer.join().unwrap()).collect());
 
     let is_over = |event: &&Event| matches!(event, Event::Sent { .. } | Event::Failed { .. });
-    station.until(|events| events.iter().filter(is_over).count() == issued.len()).await;
+    station.until(|events| events.iter().filter(is_over).count() >= issued.len()).await;
     // A person takes up again what was refused.
     let failed = DeliveryFilter { state: Some(DeliveryState::Failed), ..DeliveryFilter::default() };
     let which = Which::All { filter: failed, after: None };
     let again: Changed = station.queue.writer.ask(|ack| Command::Retry { which, ack }).await.unwrap();
     assert!(again.count > 0 && again.skipped == 0 && !again.more, "{again:?}");
     let sent = |events: &[Event]| events.iter().filter(|event| matches!(event, Event::Sent { .. })).count();
-    station.until(|events| sent(events) == issued.len()).await;
+    station.until(|events| sent(events) >= issued.len()).await;
     drain(drained, running).await;
 
+    assert_eq!(desk.lock().unwrap().doubled, Vec::<String>::new());
     // The books: each was written down as sent once.
     let mut in_the_books: BTreeMap<String, u32> = BTreeMap::new();
     for event in station.events.lock().unwrap().iter() {

@@ -111,8 +111,9 @@ async fn a_report_whose_time_to_be_tried_again_has_come_waits_for_no_more_than_w
             Box::pin(async move {
                 let is_again = parcel.serial.starts_with("again");
                 if is_again && !due.lock().unwrap().contains_key(&parcel.serial) {
-                    // The second one is due when the first has already gone.
-                    let after = Duration::from_millis(if parcel.serial == "again-0" { 1 } else { 300 });
+                    // The second one is due when the first has already been let go, after all that was read with it.
+                    let after =
+                        Duration::from_millis(if parcel.serial == "again-0" { 1 } else { 300 * (for_each as u64).pow(3) });
                     due.lock().unwrap().insert(parcel.serial, Instant::now() + after);
                     return later(Some(after));
                 }
