@@ -177,7 +177,8 @@ fn is_the_same(path: &Path, fingerprint: &Fingerprint) -> io::Result<bool> {
 
 fn hash(file: &mut File) -> io::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 64 * 1024];
+    // Most files are small, and a large buffer is cleared as a whole for each.
+    let mut buffer = [0; 16 * 1024];
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(*hasher.finalize().as_bytes()),

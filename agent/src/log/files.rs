@@ -58,8 +58,8 @@ impl Files {
         Ok(files)
     }
 
-    /// Adds one line (with its end).
-    pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
+    /// Adds lines (with their ends), all to the same file.
+    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         if self.open.as_ref().is_some_and(|open| open.size >= open.rotate_at) {
             self.rotate();
         }
@@ -72,9 +72,9 @@ impl Files {
             open.size += 1;
         }
         // After an error the file is opened anew, which finds out how it ends.
-        open.file.write_all(line)?;
-        open.size += line.len() as u64;
-        open.torn = !line.ends_with(b"\n");
+        open.file.write_all(lines)?;
+        open.size += lines.len() as u64;
+        open.torn = !lines.ends_with(b"\n");
         self.open = Some(open);
         Ok(())
     }

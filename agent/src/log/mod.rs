@@ -29,6 +29,13 @@ use self::files::Files;
 /// Lines that wait for the disk.
 const WAITING: usize = 8192;
 
+/// Bytes of lines that are written at once.
+const TOGETHER: usize = 8 * 1024;
+
+/// How long the thread leaves what comes next alone after it has written all there was. Lines that come one after the other go to the disk
+/// together then; one that comes alone is written at once.
+const REST: Duration = Duration::from_millis(5);
+
 /// Between two lines about dropped lines.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -79,7 +86,7 @@ fn build(folder: &Path, log: &Log) -> io::Result<(impl Subscriber + Send + Sync 
     let (writer, worker) = tracing_appender::non_blocking::NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING)
         .thread_name("log")
-        .finish(Writer { files, tally: Tally::default(), state: Arc::clone(&state) });
+        .finish(Writer::new(files, Arc::clone(&state)));
     // Set once, here.
     let _first = state.waiting.set(writer.error_counter());
     let (filter, level) = reload::Layer::new(targets(log.level));
@@ -124,9 +131,32 @@ struct Writer {
     files: Files,
     tally: Tally,
     state: Arc<State>,
+    /// Whole lines that are not written yet, and how many.
+    waiting: (Vec<u8>, u64),
 }
 
 impl Writer {
+    fn new(files: Files, state: Arc<State>) -> Self {
+        Self { files, tally: Tally::default(), state, waiting: (Vec::with_capacity(TOGETHER), 0) }
+    }
+
+    /// Writes what waits.
+    fn put(&mut self) {
+        let (lines, count) = &mut self.waiting;
+        if *count == 0 {
+            return;
+        }
+        let put = self.files.append(lines);
+        if put.is_err() {
+            self.state.failed.fetch_add(*count, Ordering::Relaxed);
+        }
+        lines.clear();
+        *count = 0;
+        if put.is_ok() {
+            self.tell(false);
+        }
+    }
+
     fn tell(&mut self, closing: bool) {
         let dropped = self.state.dropped();
         let Some(missing) = self.tally.due(dropped, Instant::now(), closing) else { return };
@@ -146,11 +176,11 @@ impl Writer {
 
 impl Write for Writer {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self.files.append(line) {
-            Ok(()) => self.tell(false),
-            Err(_) => {
-                self.state.failed.fetch_add(1, Ordering::Relaxed);
-            }
+        let (lines, count) = &mut self.waiting;
+        lines.extend_from_slice(line);
+        *count += 1;
+        if lines.len() >= TOGETHER {
+            self.put();
         }
         Ok(line.len())
     }
@@ -158,8 +188,11 @@ impl Write for Writer {
     /// Called by the thread when nothing waits any more.
     fn flush(&mut self) -> io::Result<()> {
         self.files.look();
+        self.put();
         if self.state.closing.load(Ordering::Acquire) {
             self.tell(true);
+        } else {
+            std::thread::sleep(REST);
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ fn lines_that_cannot_be_written_are_counted_and_told_when_lines_go_again() {
     let logs = folder.path().join("logs");
     let state = Arc::<State>::default();
     let files = Files::open(&logs, 1 << 20, 5).unwrap();
-    let mut writer = Writer { files, tally: Tally::default(), state: Arc::clone(&state) };
+    let mut writer = Writer::new(files, Arc::clone(&state));
     // A file where the folder was: nothing can be written there.
     std::fs::remove_dir_all(&logs).unwrap();
     std::fs::File::create_new(&logs).unwrap();
@@ -81,9 +81,11 @@ fn lines_that_cannot_be_written_are_counted_and_told_when_lines_go_again() {
     for _ in 0..3 {
         writer.write_all(b"{}\n").unwrap();
     }
+    writer.flush().unwrap();
     assert_eq!(state.dropped(), 3);
     std::fs::remove_file(&logs).unwrap();
     writer.write_all(b"{\"message\":\"again\"}\n").unwrap();
+    writer.flush().unwrap();
     let lines = all_lines(&logs);
     assert_eq!(lines.len(), 2);
     assert_eq!((&lines[1]["event"], &lines[1]["dropped"]), (&Value::from("log_lines_dropped"), &Value::from(3)));
