@@ -83,7 +83,6 @@ fn after_an_outage(outage: Duration, limits: Limits, random: &mut Rng, chance: i
 
 #[test]
 fn fifty_stations_that_lost_their_server_together_do_not_come_back_together() {
-    let bounds = limits();
     // At many moments of the first six minutes, and long after.
     for secs in (20..360).step_by(20).chain([600, 1800, 3600]) {
         let outage = Duration::from_secs(secs);
