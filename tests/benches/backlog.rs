@@ -14,14 +14,14 @@
 
 use std::time::{Duration, Instant};
 
-use waybill_tests::measure::{Took, load, median};
+use waybill_tests::measure::{Took, load, median, order};
 use waybill_tests::sample::several_reports;
 use waybill_tests::wait::wait_until_within;
 use waybill_tests::{Agent, Receiver, Station, cli, ipc_client};
 
 const WARM_UP: u64 = 500;
 const FILES: u64 = 10_000;
-const ROUNDS: u64 = 5;
+const ROUNDS: u64 = 6;
 /// Reports in a file of the backlog.
 const TOGETHER: u64 = 400;
 /// Files of the backlog that lie in the folder at most.
@@ -67,8 +67,7 @@ fn main() {
     let mut rounds: Vec<Vec<Round>> = VARIANTS.iter().map(|_| Vec::new()).collect();
     println!("{FILES} files a round; memory after the start, after the load, and the most");
     for number in 0..ROUNDS {
-        // Each is first, second and third in turn: the machine is not the same all the time.
-        for variant in (0..VARIANTS.len()).map(|n| (n + number as usize) % VARIANTS.len()) {
+        for variant in order(number as usize, VARIANTS.len()) {
             let station = stations[variant].clone().unwrap_or_else(|| station(&receiver, &other, Backlog::None));
             let round = measure(&station, &receiver, number);
             tell(&format!("round {number}, {}", VARIANTS[variant].0), &round);

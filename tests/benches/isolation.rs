@@ -7,10 +7,10 @@
 //!
 //! From *held* to *failing* is what the failing costs (mark: below 5 %); from *alone* to *held* what two more deliveries a report cost.
 //!
-//! `cargo bench -p waybill-tests --bench isolation`; `WAYBILL_ROUNDS=9` makes it steadier.
+//! `cargo bench -p waybill-tests --bench isolation`; `WAYBILL_ROUNDS=12` makes it steadier.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
-use waybill_tests::measure::{Took, load, median};
+use waybill_tests::measure::{Took, load, median, order};
 use waybill_tests::{Agent, Behaviour, Receiver, Station, cli};
 
 const WARM_UP: u64 = 500;
@@ -26,12 +26,11 @@ enum Others {
 const VARIANTS: [(&str, Others); 3] = [("alone", Others::Absent), ("held", Others::Held), ("failing", Others::Failing)];
 
 fn main() {
-    let rounds: usize = std::env::var("WAYBILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
+    let rounds: usize = std::env::var("WAYBILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
     let mut took: Vec<Vec<Took>> = vec![Vec::new(); VARIANTS.len()];
     println!("{FILES} files a round; files/s and agent CPU a report");
     for round in 0..rounds {
-        // Each is first, second and third in turn: the machine is not the same all the time.
-        for variant in (0..VARIANTS.len()).map(|n| (n + round) % VARIANTS.len()) {
+        for variant in order(round, VARIANTS.len()) {
             let (name, others) = VARIANTS[variant];
             let this = measure(others);
             println!("round {round}, {name}: {:.0} files/s, {:.0} µs", this.files_per_second, this.cpu_micros);
@@ -47,11 +46,13 @@ fn main() {
         );
     }
     let cost = |from: usize, to: usize| {
-        let pairs = took[from].iter().zip(&took[to]);
-        median(pairs.map(|(from, to)| 100.0 * (1.0 - to.files_per_second / from.files_per_second)))
+        let pairs = || took[from].iter().zip(&took[to]);
+        let slower = median(pairs().map(|(from, to)| 100.0 * (1.0 - to.files_per_second / from.files_per_second)));
+        let work = median(pairs().map(|(from, to)| 100.0 * (to.cpu_micros / from.cpu_micros - 1.0)));
+        format!("{slower:.1} % of the files/s, {work:+.1} % CPU")
     };
-    println!("two more deliveries a report cost {:.1} % (alone to held; median of the rounds)", cost(0, 1));
-    println!("that they fail costs {:.1} % (held to failing; median of the rounds; mark 5 %)", cost(1, 2));
+    println!("two more deliveries a report cost {} (alone to held; medians of the rounds)", cost(0, 1));
+    println!("that they fail costs {} (held to failing; medians of the rounds; mark 5 % of the files/s)", cost(1, 2));
 }
 
 fn measure(others: Others) -> Took {

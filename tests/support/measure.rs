@@ -35,6 +35,17 @@ pub fn load(station: &Station, agent: &Agent, receiver: &Receiver, numbers: Rang
     Took { files_per_second: files as f64 / elapsed.as_secs_f64(), cpu_micros: used.as_secs_f64() * 1e6 / files as f64 }
 }
 
+/// In which order a round measures so many variants: each is first, second, … in turn, and every other round goes backwards. A machine that
+/// grows slower or faster favours none of them.
+#[must_use]
+pub fn order(round: usize, variants: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..variants).map(|n| (n + round / 2) % variants).collect();
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
 /// The middle one; of an even number the upper of the two in the middle. Panics without any.
 #[must_use]
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
