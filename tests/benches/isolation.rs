@@ -10,11 +10,15 @@
 //! `cargo bench -p waybill-tests --bench isolation`; `WAYBILL_ROUNDS=12` makes it steadier.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
+use std::time::Duration;
+
 use waybill_tests::measure::{Took, load, median, order};
 use waybill_tests::{Agent, Behaviour, Receiver, Station, cli};
 
 const WARM_UP: u64 = 500;
 const FILES: u64 = 10_000;
+/// After the load: what the failing costs while nothing else is done.
+const QUIET: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, PartialEq)]
 enum Others {
@@ -28,21 +32,29 @@ const VARIANTS: [(&str, Others); 3] = [("alone", Others::Absent), ("held", Other
 fn main() {
     let rounds: usize = std::env::var("WAYBILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
     let mut took: Vec<Vec<Took>> = vec![Vec::new(); VARIANTS.len()];
-    println!("{FILES} files a round; files/s and agent CPU a report");
+    let mut quiet: Vec<Vec<f64>> = vec![Vec::new(); VARIANTS.len()];
+    println!(
+        "{FILES} files a round; files/s, agent CPU a report, and agent CPU in a quiet second afterwards, when all reports wait that can"
+    );
     for round in 0..rounds {
         for variant in order(round, VARIANTS.len()) {
             let (name, others) = VARIANTS[variant];
-            let this = measure(others);
-            println!("round {round}, {name}: {:.0} files/s, {:.0} µs", this.files_per_second, this.cpu_micros);
+            let (this, still) = measure(others);
+            println!(
+                "round {round}, {name}: {:.0} files/s, {:.0} µs; {still:.1} ms a quiet second",
+                this.files_per_second, this.cpu_micros
+            );
             took[variant].push(this);
+            quiet[variant].push(still);
         }
     }
     for (variant, (name, _)) in VARIANTS.iter().enumerate() {
         let (rate, cpu) = (|took: &Took| took.files_per_second, |took: &Took| took.cpu_micros);
         println!(
-            "{name}: median {:.0} files/s, {:.0} µs",
+            "{name}: median {:.0} files/s, {:.0} µs; {:.1} ms a quiet second",
             median(took[variant].iter().map(rate)),
-            median(took[variant].iter().map(cpu))
+            median(took[variant].iter().map(cpu)),
+            median(quiet[variant].iter().copied())
         );
     }
     let cost = |from: usize, to: usize| {
@@ -55,7 +67,8 @@ fn main() {
     println!("that they fail costs {} (held to failing; medians of the rounds; mark 5 % of the files/s)", cost(1, 2));
 }
 
-fn measure(others: Others) -> Took {
+/// The load, and processor time of the agent in a quiet second after it, ms.
+fn measure(others: Others) -> (Took, f64) {
     let (hangs, refuses, well) = (Receiver::start(), Receiver::start(), Receiver::start());
     hangs.set(Behaviour::Hang);
     refuses.stop_listening();
@@ -80,6 +93,9 @@ fn measure(others: Others) -> Took {
     }
     load(&station, &agent, &well, 0..WARM_UP);
     let took = load(&station, &agent, &well, WARM_UP..WARM_UP + FILES);
+    let before = agent.cpu_time();
+    std::thread::sleep(QUIET);
+    let quiet = before.zip(agent.cpu_time()).map_or(Duration::ZERO, |(before, after)| after - before);
     agent.kill();
-    took
+    (took, quiet.as_secs_f64() * 1e3 / QUIET.as_secs_f64())
 }
