@@ -311,7 +311,10 @@ impl Dispatcher {
     fn appointment(&self) -> Instant {
         let now = Instant::now();
         let mut next = now + Duration::from_secs(60);
-        if let Some(due) = self.next_due {
+        // Once it is known that there is something to fetch, what is due waits for leave to go, and that has appointments of its own.
+        if let Some(due) = self.next_due
+            && (due > now || !self.hungry)
+        {
             next = next.min(due);
         }
         for later in [self.not_before, self.next_of_rate] {
