@@ -19,6 +19,8 @@ const WARM_UP: u64 = 500;
 const FILES: u64 = 10_000;
 /// After the load: what the failing costs while nothing else is done.
 const QUIET: Duration = Duration::from_secs(10);
+/// Until the load's own tidying up is over.
+const CALM: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, PartialEq)]
 enum Others {
@@ -93,6 +95,7 @@ fn measure(others: Others) -> (Took, f64) {
     }
     load(&station, &agent, &well, 0..WARM_UP);
     let took = load(&station, &agent, &well, WARM_UP..WARM_UP + FILES);
+    std::thread::sleep(CALM);
     let before = agent.cpu_time();
     std::thread::sleep(QUIET);
     let quiet = before.zip(agent.cpu_time()).map_or(Duration::ZERO, |(before, after)| after - before);

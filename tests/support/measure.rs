@@ -46,10 +46,10 @@ pub fn order(round: usize, variants: usize) -> Vec<usize> {
     order
 }
 
-/// The middle one; of an even number the upper of the two in the middle. Panics without any.
+/// The middle one; of an even number the mean of the two in the middle. Panics without any.
 #[must_use]
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])
 }

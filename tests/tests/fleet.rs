@@ -1,6 +1,11 @@
 //! Many stations and one server.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fault of a test is told where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a fault of a test is told where it stands, with how they were spread"
+)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
