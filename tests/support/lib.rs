@@ -8,7 +8,7 @@
 //! - `disk`: a disk that fails, and a power cut at any point (Linux)
 //! - [`stranger`]: another user of the OS, before the agent's door and in its place
 //! - [`mod@conservation`]: the books of a status, for the one law that nothing is lost
-//! - [`wait`]: conditions with a bound
+//! - [`wait`]: conditions with a bound; [`measure`]: a load, and what it costs, for the benchmarks
 //!
 //! Everything here panics instead of returning errors: a fault of the support is a failed test, told where the test stands.
 //! Nothing waits without a bound; `WAYBILL_TEST_PATIENCE=3` multiplies all of them for a slow machine.
@@ -29,6 +29,7 @@ pub mod conservation;
 pub mod disk;
 pub mod edit;
 pub mod ipc;
+pub mod measure;
 mod process;
 pub mod sample;
 pub mod server;

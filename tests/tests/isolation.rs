@@ -47,6 +47,30 @@ fn one_that_is_down_and_one_that_hangs_are_nothing_to_the_third() {
 }
 
 #[test]
+fn what_is_overdue_and_may_not_go_keeps_nobody_busy() {
+    let receiver = Receiver::start();
+    receiver.set(Behaviour::status(500));
+    let station = Station::builder()
+        .source("ict", |source| source.patterns(["*.json"]).converter("wsjf"))
+        .wats(&receiver)
+        .upload("backoff_initial_secs", 1)
+        .upload("backoff_max_secs", 1)
+        .build();
+    let agent = Agent::start(&station);
+    station.drop_reports("ict", 0..3);
+    receiver.wait(|state| state.posts.len() >= 3);
+    assert!(cli(&station, &["destinations", "pause", "main"]).success());
+    agent.wait_for("nothing is on its way", |s| state(s, "main") == Connection::Held && s.destinations[0].pending == 3);
+    // All three are due by then, and held.
+    assert!(!receiver.happens_within(Duration::from_secs(2), |state| state.in_flight > 0));
+    let Some(before) = agent.cpu_time() else { return };
+    assert!(!receiver.happens_within(Duration::from_secs(4), |state| state.in_flight > 0));
+    let used = agent.cpu_time().unwrap() - before;
+    // Processor time, which a busy machine does not lengthen: it looked a thousand times a second whether it may.
+    assert!(used < Duration::from_millis(80), "{used:?} in 4 s of waiting");
+}
+
+#[test]
 fn half_open_lets_exactly_one_probe_through() {
     let receiver = Receiver::start();
     receiver.stop_listening();

@@ -1,8 +1,9 @@
 //! A circuit breaker: a destination that is down is left alone, and asked by one report from time to time.
 //!
-//! closed → open after so many failures in a row → one probe after the cooldown → closed, or open for twice as long. After it
+//! closed → open after so many failures in a row → one probe after the cooldown → closed, or open for half as long again. After it
 //! closed, reports are let through one, two, four, … at a time, so that a server that just came up is not run over. A cooldown is longer or
-//! shorter by chance, up to its half: stations that lost their server together do not come back together.
+//! shorter by chance, up to its half: stations that lost their server together do not come back together. It grows no faster, since a
+//! station that asked just before the server came back would wait alone while all others are there (the tests `fleet` judge both).
 
 use std::time::{Duration, Instant};
 
@@ -121,7 +122,7 @@ impl Breaker {
         self.failures = self.failures.saturating_add(1);
         match &mut self.open {
             Some(open) if now >= open.until => {
-                open.cooldown = (open.cooldown * 2).min(self.limits.longest);
+                open.cooldown = (open.cooldown * 3 / 2).min(self.limits.longest);
                 open.until = now + jittered(open.cooldown, chance);
             }
             // Answers to what was on its way when it opened.

@@ -19,7 +19,7 @@ use waybill_ipc::protocol::{Connection, Event};
 use waybill_shared::config::Upload;
 use waybill_shared::error::{Code, ErrorReport};
 
-use super::backoff::Backoff;
+use super::backoff::{self, Backoff};
 use super::breaker::{self, Allowed, Breaker, Limits};
 use super::destination::{Delivered, Destination, Parcel};
 use super::verdict::Verdict;
@@ -467,7 +467,7 @@ impl Dispatcher {
                 if down {
                     self.down(now, &error);
                     if let Some(after) = after {
-                        self.not_before = self.not_before.max(now + after.min(self.backoff.longest));
+                        self.not_before = self.not_before.max(now + self.backoff.silence(after, fastrand::f64()));
                     }
                 } else {
                     self.show(Connection::Degraded, Some(&error), None);
@@ -491,7 +491,8 @@ impl Dispatcher {
             Err(Verdict::PauseDestination { error }) => {
                 let pause = match error.code {
                     Code::SecretMissing => SECRET_PAUSE.min(Duration::from_secs(self.setup.upload.paused_probe_secs)),
-                    _ => Duration::from_secs(self.setup.upload.paused_probe_secs),
+                    // Whatever stands before the server refuses many stations in the same second.
+                    _ => backoff::shortened(Duration::from_secs(self.setup.upload.paused_probe_secs), fastrand::f64()),
                 };
                 self.show(Connection::Paused, Some(&error), Some(now + pause));
                 self.paused = Some((error.clone(), now + pause));

@@ -14,5 +14,7 @@ pub mod batch;
 pub mod breaker;
 pub mod destination;
 pub mod dispatcher;
+#[cfg(test)]
+mod fleet;
 pub mod trial;
 pub mod verdict;

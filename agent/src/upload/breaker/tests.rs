@@ -35,7 +35,7 @@ fn late_answers_do_not_lengthen_the_cooldown() {
 }
 
 #[test]
-fn a_failed_probe_doubles_the_cooldown_up_to_the_longest() {
+fn a_failed_probe_makes_the_cooldown_longer_by_half_up_to_the_longest() {
     let mut now = Instant::now();
     let mut breaker = open(now);
     let mut waits = Vec::new();
@@ -46,7 +46,7 @@ fn a_failed_probe_doubles_the_cooldown_up_to_the_longest() {
         assert_eq!(breaker.allowed(now), Allowed::Probe);
         breaker.failed(now, 0.5);
     }
-    assert_eq!(waits, [30, 60, 100, 100]);
+    assert_eq!(waits, [30, 45, 67, 100]);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_restart_changes_nothing_of_an_open_one() {
     let mut again = Breaker::reopened(LIMITS, was, later);
     assert_eq!(again.allowed(later), Allowed::NothingUntil(later + Duration::from_secs(20)));
     again.failed(later + Duration::from_secs(20), 0.5);
-    let probe = later + Duration::from_secs(80);
+    let probe = later + Duration::from_secs(65);
     assert_eq!(again.allowed(later + Duration::from_secs(20)), Allowed::NothingUntil(probe), "the cooldown goes on growing");
     again.reset();
     assert_eq!(again.allowed(later), Allowed::UpTo(u32::MAX));
@@ -127,26 +127,24 @@ enum Sent {
     AsProbe,
 }
 
-/// The story of a breaker in quarters of a second: how often it failed since it last went well, and how often it opened since then.
+/// The story of a breaker, its times since the beginning: how often it failed since it last went well, and how often it opened since then.
 #[derive(Debug)]
 struct Story {
     limits: Limits,
-    now: u64,
+    now: Duration,
     row: u32,
     /// When each time of being open ends; the cooldown of the nth follows from n.
-    openings: Vec<u64>,
+    openings: Vec<Duration>,
     /// How often it went well since it closed; none if it was never open since the agent's start or a person's reset.
     well_since: Option<u32>,
 }
 
 impl Story {
-    fn nominal(&self) -> u64 {
-        let doublings = u32::try_from(self.openings.len()).unwrap() - 1;
-        let seconds = self.limits.cooldown.as_secs().saturating_mul(1 << doublings.min(20));
-        4 * seconds.min(self.limits.longest.as_secs())
+    fn nominal(&self) -> Duration {
+        (1..self.openings.len()).fold(self.limits.cooldown, |cooldown, _| (cooldown * 3 / 2).min(self.limits.longest))
     }
 
-    fn until(&self) -> Option<u64> {
+    fn until(&self) -> Option<Duration> {
         self.openings.last().copied()
     }
 
@@ -157,9 +155,9 @@ impl Story {
             None => self.row >= self.limits.failures,
         };
         if opens {
-            self.openings.push(0);
+            self.openings.push(Duration::ZERO);
             // Half of it and so many quarters.
-            let wait = self.nominal() * (2 + u64::from(quarters)) / 4;
+            let wait = self.nominal().mul_f64((2.0 + f64::from(quarters)) / 4.0);
             *self.openings.last_mut().unwrap() = self.now + wait;
         }
     }
@@ -185,8 +183,9 @@ const CONCURRENCY: u32 = 8;
 
 fn lives(limits: Limits, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let start = Instant::now();
-    let at = |quarters: u64| start + Duration::from_millis(250 * quarters);
-    let mut story = Story { limits, now: 0, row: 0, openings: Vec::new(), well_since: None };
+    const QUARTER: Duration = Duration::from_millis(250);
+    let at = |since: Duration| start + since;
+    let mut story = Story { limits, now: Duration::ZERO, row: 0, openings: Vec::new(), well_since: None };
     let mut breaker = Breaker::new(limits);
     let mut on_the_way: Vec<Sent> = Vec::new();
     for step in steps {
@@ -219,9 +218,11 @@ fn lives(limits: Limits, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
                 check_cooldown(&limits, before, breaker.remembered(now), answered)?;
             }
-            Step::Pass { quarters } => story.now += u64::from(quarters),
+            Step::Pass { quarters } => story.now += QUARTER * quarters,
             Step::PassUntil { short } => {
-                let until = story.until().map_or(0, |until| until - u64::from(short));
+                let until = story
+                    .until()
+                    .map_or(Duration::ZERO, |until| until.saturating_sub(if short { QUARTER } else { Duration::ZERO }));
                 story.now = story.now.max(until);
             }
             Step::Restart => {
@@ -276,7 +277,7 @@ fn check_cooldown(
             );
         }
         Some(before) => {
-            prop_assert!(before.cooldown <= after.cooldown && after.cooldown <= before.cooldown * 2);
+            prop_assert!(before.cooldown <= after.cooldown && after.cooldown <= before.cooldown * 3 / 2);
             prop_assert!(after.left >= after.cooldown / 2);
         }
     }

@@ -241,11 +241,11 @@ section! {
         backoff_max_secs: u64 = 3600, rule range(1, 86_400), unit "s";
         /// Failures one after the other before a destination is left alone for a while
         breaker_failures: u32 = 3, rule range(1, 100), unit "failures";
-        /// How long it is left alone at first; doubled while it stays down
+        /// How long it is left alone at first; half as long again after each further failure
         breaker_cooldown_secs: u64 = 30, rule range(1, 3600), unit "s";
         /// Longest time it is left alone
         breaker_max_cooldown_secs: u64 = 300, rule range(1, 86_400), unit "s";
-        /// How often a paused destination is asked again
+        /// Longest time until a paused destination is asked again; shorter by chance, up to a quarter
         paused_probe_secs: u64 = 300, rule range(1, 86_400), unit "s";
     }
 }
