@@ -209,7 +209,8 @@ impl Transaction<'_> {
         self.connection
             .prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM entry n JOIN delivery d ON d.entry = n.entry AND d.destination = ?2
-                 WHERE substr(n.report_id, 1, 8) = (SELECT substr(report_id, 1, 8) FROM entry WHERE entry = ?1)
+                 WHERE substr(n.report_id, 1, 4) = (SELECT substr(report_id, 1, 4) FROM entry WHERE entry = ?1)
+                 AND substr(n.report_id, 13, 4) = (SELECT substr(report_id, 13, 4) FROM entry WHERE entry = ?1)
                  AND n.report_id = (SELECT report_id FROM entry WHERE entry = ?1) AND n.entry > ?1 AND d.state NOT IN (?3, ?4))",
             )?
             .query_row(params![one.entry, one.destination, DISCARDED, EVICTED], |row| row.get(0))

@@ -214,8 +214,10 @@ impl Transaction<'_> {
         };
         let older: Option<i64> = self
             .connection
-            .prepare_cached("SELECT entry FROM entry INDEXED BY entry_report WHERE substr(report_id, 1, 8) = substr(?1, 1, 8) AND report_id = ?1
-                 ORDER BY entry DESC LIMIT 1")?
+            .prepare_cached(
+                "SELECT entry FROM entry INDEXED BY entry_report WHERE substr(report_id, 1, 4) = substr(?1, 1, 4)
+                 AND substr(report_id, 13, 4) = substr(?1, 13, 4) AND report_id = ?1 ORDER BY entry DESC LIMIT 1",
+            )?
             .query_row([entry.report_id.as_bytes()], |row| row.get(0))
             .optional()?;
         let key = self

@@ -107,7 +107,7 @@ fn searched(
         SearchBy::Serial => ("e.serial", false),
         SearchBy::Part => ("e.part", false),
         SearchBy::File => ("f.name", false),
-        SearchBy::Report => ("substr(e.report_id, 1, 8)", true),
+        SearchBy::Report => ("substr(e.report_id, 13, 4)", true),
         SearchBy::Correlation => ("f.correlation", true),
     };
     let of_file = matches!(search.by, SearchBy::File | SearchBy::Correlation);
@@ -118,15 +118,16 @@ fn searched(
     };
     let (low, high): (Box<dyn ToSql>, Box<dyn ToSql>) = if exact {
         let Some(id) = id(search) else { return Ok(Vec::new()) };
-        // Reports are indexed by the first half of their ids; the whole is compared below.
-        let indexed = if search.by == SearchBy::Report { id[..8].to_vec() } else { id.to_vec() };
+        // Reports are indexed by both ends of their ids; the whole is compared below.
+        let indexed = if search.by == SearchBy::Report { id[12..].to_vec() } else { id.to_vec() };
         (Box::new(indexed.clone()), Box::new(indexed))
     } else {
         (Box::new(search.text.clone()), Box::new(format!("{}{}", search.text, char::MAX)))
     };
+    let other_end = if search.by == SearchBy::Report { "substr(e.report_id, 1, 4) = substr(?4, 1, 4) AND" } else { "" };
     let mut statement = connection.prepare_cached(&format!(
         "SELECT e.entry, d.destination, d.state, d.priority FROM {from} CROSS JOIN delivery d ON d.entry = e.entry
-         WHERE {column} >= ?1 AND {column} <= ?2 AND {column} >= coalesce(?3, {column})
+         WHERE {other_end} {column} >= ?1 AND {column} <= ?2 AND {column} >= coalesce(?3, {column})
          AND (?4 IS NULL OR e.report_id = ?4) ORDER BY {order}, d.destination"
     ))?;
     // The page goes on at the value of the row that the one before ended with, and passes the rows up to it.

@@ -32,14 +32,15 @@ UPDATE sqlite_sequence SET seq = (SELECT seq FROM sqlite_sequence WHERE name = '
 DROP TABLE entry;
 ALTER TABLE entry_2 RENAME TO entry;
 CREATE INDEX entry_file ON entry (file);
-CREATE INDEX entry_report ON entry (substr(report_id, 1, 8));
+CREATE INDEX entry_report ON entry (substr(report_id, 1, 4), substr(report_id, 13, 4));
 CREATE INDEX entry_serial ON entry (serial);
 CREATE INDEX entry_part ON entry (part);
 CREATE INDEX entry_unbound ON entry (entry) WHERE unbound = 1;
 CREATE INDEX entry_spool ON entry (spool) WHERE spool IS NOT NULL;
 UPDATE entry SET unbound = 1 WHERE EXISTS (SELECT 1 FROM file f WHERE f.file = entry.file AND f.state > 0)
     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = entry.entry);
-UPDATE entry SET older = (SELECT max(o.entry) FROM entry o WHERE substr(o.report_id, 1, 8) = substr(entry.report_id, 1, 8)
+UPDATE entry SET older = (SELECT max(o.entry) FROM entry o WHERE substr(o.report_id, 1, 4) = substr(entry.report_id, 1, 4)
+    AND substr(o.report_id, 13, 4) = substr(entry.report_id, 13, 4)
     AND o.report_id = entry.report_id AND o.entry < entry.entry);
 
 ALTER TABLE destination ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;

@@ -36,7 +36,7 @@ CREATE TABLE entry (
     payload   BLOB
 );
 CREATE INDEX entry_file ON entry (file);
-CREATE INDEX entry_report ON entry (substr(report_id, 1, 8));
+CREATE INDEX entry_report ON entry (substr(report_id, 1, 4), substr(report_id, 13, 4));
 CREATE INDEX entry_serial ON entry (serial);
 CREATE INDEX entry_part ON entry (part);
 CREATE INDEX entry_unbound ON entry (entry) WHERE unbound = 1;

@@ -305,6 +305,11 @@ async fn what_is_asked_all_the_time_is_answered_by_an_index() {
         ("SELECT file FROM file WHERE state = 0", "file_staged"),
         ("SELECT file FROM file WHERE state = 1 AND source = ?1", "file_open"),
         ("SELECT entry FROM entry WHERE unbound = 1", "entry_unbound"),
+        // Both ends: equipment that counts its ids up gives all the same beginning.
+        (
+            "SELECT entry FROM entry WHERE substr(report_id, 1, 4) = ?1 AND substr(report_id, 13, 4) = ?2",
+            "entry_report (<expr>=? AND <expr>=?)",
+        ),
         ("SELECT spool FROM entry WHERE spool IS NOT NULL", "entry_spool"),
     ] {
         let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {question}")).unwrap();
