@@ -9,6 +9,7 @@
     reason = "a fault of a test is told where it stands; disks are filled on purpose"
 )]
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -130,6 +131,53 @@ fn a_sync_that_fails_acknowledges_nothing() {
     assert_eq!(trial.receiver.report_ids().len(), 3, "nothing is sent that is not durable");
     trial.disk.heal();
     trial.ends_well();
+}
+
+/// A commit that was written and could not be synced is found in the log after a crash: what it names must be there.
+#[test]
+fn a_sync_that_fails_and_a_kill_leave_nothing_that_is_named_and_not_there() {
+    let receiver = Receiver::start();
+    receiver.stop_listening();
+    let station = Station::builder()
+        .source("ict", |source| source.patterns(["*.json"]).converter("wsjf"))
+        .wats(&receiver)
+        .queue("max_entries", 4)
+        .queue("when_full", "oldest_first")
+        .quick()
+        .build();
+    let disk = Disk::of(&station);
+    let start = || Agent::try_start(&station, |command| disk.under(command)).unwrap_or_else(|failure| panic!("{failure}"));
+    let mut ids = Vec::new();
+    let mut agent = start();
+    for round in 0..3_u64 {
+        for n in 4 * round..4 * round + 4 {
+            let (id, bytes) = if n % 2 == 0 { sample_report(n) } else { large_report(n, 400_000) };
+            station.drop_file("ict", &format!("{n}.json"), &bytes);
+            ids.push(id);
+        }
+        if round > 0 {
+            wait_until("commits are tried", || {
+                station.log_tail(100_000).matches("queue_write_failed").count() as u64 >= 3 * round
+            });
+            agent.kill();
+            disk.heal();
+            agent = start();
+        }
+        agent.wait_for("all were taken", |s| {
+            s.sources[0].waiting == 0 && s.destinations[0].pending + s.destinations[0].evicted == ids.len() as u64
+        });
+        let fsck = cli(&station, &["fsck"]);
+        assert!(fsck.success(), "{fsck}");
+        disk.fail(&[(INPUT_OUTPUT, "s", "/data/queue.db-wal")]);
+    }
+    disk.heal();
+    receiver.listen_again();
+    agent.wait_for("the last four go", |s| s.destinations[0].sent == 4);
+    let evicted = std::fs::read_dir(station.instance().evicted().join("main")).unwrap();
+    let read = |path: PathBuf| serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).unwrap()).unwrap();
+    let mut there: BTreeSet<String> = evicted.map(|file| read(file.unwrap().path())["id"].as_str().unwrap().to_owned()).collect();
+    there.extend(receiver.report_ids());
+    assert_eq!(there, ids.into_iter().collect());
 }
 
 /// What cannot be read now is not damaged: nothing is set aside.

@@ -362,7 +362,7 @@ impl Handover<'_> {
 
     fn abandon(&mut self) {
         for entry in self.entries.drain(..) {
-            entry.payload.discard(&self.shared.spool);
+            entry.payload.discard();
         }
         if let Some(key) = self.staged.take() {
             // If the queue is closed already, the next start drops what was staged.

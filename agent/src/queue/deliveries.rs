@@ -259,9 +259,10 @@ impl Transaction<'_> {
             }
             let payload =
                 payload::Payload::new(bytes, &self.places.spool).map_err(|error| QueueError::Write(error.to_string()))?;
-            let (spool, inline) = match payload.stored {
+            self.made.extend(payload.spooled().map(Into::into));
+            let (spool, inline) = match &payload.stored {
                 payload::Stored::Inline(bytes) => (None, Some(bytes)),
-                payload::Stored::Spool(name) => (Some(name), None),
+                payload::Stored::Spool(path) => (path.file_name().and_then(|name| name.to_str()), None),
             };
             self.connection
                 .execute("UPDATE entry SET spool = ?2, payload = ?3 WHERE entry = ?1", params![one.entry, spool, inline])

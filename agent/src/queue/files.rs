@@ -1,19 +1,42 @@
 //! What commands on files do: their reports are staged, committed, forgotten; a file that could not be converted is remembered.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use waybill_ipc::protocol::Event;
 
 use super::codes::{FILE_COMMITTED, FILE_DONE, FILE_STAGED, PENDING, STAGED};
 use super::payload::Stored;
-use super::transaction::{Sum, Transaction, Written, decided, failed, in_part};
+use super::transaction::{Sum, Transaction, Written, decided, failed, in_part, remove_made};
 use super::writer::Staged;
 use super::{
     Committed, DeliveryKey, Fingerprint, NewConversionError, NewEntry, NewFile, QueueError, ReadyDelivery, rank, schema, sql_path,
 };
 
+/// Files in the spool that belong to the reports of a file.
+fn spooled(file: &NewFile) -> Vec<PathBuf> {
+    file.entries.iter().filter_map(|entry| entry.payload.spooled()).map(Into::into).collect()
+}
+
 impl Transaction<'_> {
-    pub(super) fn stage(&mut self, key: u64, mut file: NewFile) -> Result<(), QueueError> {
+    pub(super) fn stage(&mut self, key: u64, file: NewFile) -> Result<(), QueueError> {
+        let spooled = spooled(&file);
+        let result = self.stage_whole(key, file);
+        self.settle(spooled, result.is_ok());
+        result
+    }
+
+    /// What lies in the spool goes again if nothing names it: with the transaction, or at once.
+    fn settle(&mut self, spooled: Vec<PathBuf>, is_stored: bool) {
+        if is_stored {
+            self.made.extend(spooled);
+        } else {
+            remove_made(spooled.into_iter());
+        }
+    }
+
+    fn stage_whole(&mut self, key: u64, mut file: NewFile) -> Result<(), QueueError> {
         self.alone(|this| {
             let known = this.staged_file(key);
             let own = known.map_or(0, |staged| staged.reports);
@@ -50,8 +73,9 @@ impl Transaction<'_> {
     }
 
     pub(super) fn commit_file(&mut self, file: NewFile) -> Result<Committed, QueueError> {
-        let staged = file.staged;
+        let (staged, spooled) = (file.staged, spooled(&file));
         let result = self.commit_whole(file);
+        self.settle(spooled, matches!(result, Ok(Committed::Queued { .. })));
         if let (Err(_) | Ok(Committed::AlreadyTaken { .. }), Some(key)) = (&result, staged) {
             self.abandon(key)?;
         }
@@ -210,7 +234,7 @@ impl Transaction<'_> {
         let queued_at = self.now.as_millisecond();
         let (spool, payload) = match &entry.payload.stored {
             Stored::Inline(bytes) => (None, Some(bytes)),
-            Stored::Spool(name) => (Some(name), None),
+            Stored::Spool(path) => (path.file_name().and_then(|name| name.to_str()), None),
         };
         let older: Option<i64> = self
             .connection

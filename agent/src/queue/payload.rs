@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use waybill_shared::fs::atomic;
@@ -41,8 +41,8 @@ pub struct Payload {
 pub(super) enum Stored {
     /// zstd-compressed, in the row.
     Inline(Vec<u8>),
-    /// zstd-compressed, in a file of this name under `spool/`.
-    Spool(String),
+    /// zstd-compressed, in a file of its own under `spool/`.
+    Spool(PathBuf),
 }
 
 impl Payload {
@@ -56,9 +56,9 @@ impl Payload {
         let stored = if compressed.len() <= SPOOL_ABOVE_BYTES {
             Stored::Inline(compressed)
         } else {
-            let name = format!("{}.zst", uuid::Uuid::new_v4().simple());
-            atomic::create_private(&spool.join(&name), &compressed)?;
-            Stored::Spool(name)
+            let path = spool.join(format!("{}.zst", uuid::Uuid::new_v4().simple()));
+            atomic::create_private(&path, &compressed)?;
+            Stored::Spool(path)
         };
         let at_hand = (bytes.len() <= AT_HAND_BYTES).then(|| bytes.into());
         Ok(Self { hash, size, kept, stored, at_hand })
@@ -75,10 +75,18 @@ impl Payload {
     }
 
     /// Removes what lies in the spool, of a payload that will not be stored after all.
-    pub fn discard(self, spool: &Path) {
-        if let Stored::Spool(name) = self.stored {
+    pub fn discard(self) {
+        if let Stored::Spool(path) = self.stored {
             // What stays is removed at the next start: no entry names it.
-            let _swept_later = std::fs::remove_file(spool.join(name));
+            let _swept_later = std::fs::remove_file(path);
+        }
+    }
+
+    /// Where it lies in the spool, if it does.
+    pub(super) fn spooled(&self) -> Option<&Path> {
+        match &self.stored {
+            Stored::Inline(_) => None,
+            Stored::Spool(path) => Some(path),
         }
     }
 }
@@ -140,7 +148,7 @@ mod tests {
         let Stored::Spool(name) = &large.stored else { panic!("{} bytes are not spooled", large.size) };
         let stored = std::fs::read(spool.path().join(name)).unwrap();
         assert_eq!(restore(&stored, large.size, &large.hash).unwrap(), noise);
-        large.discard(spool.path());
+        large.discard();
         assert_eq!(std::fs::read_dir(spool.path()).unwrap().count(), 0);
     }
 

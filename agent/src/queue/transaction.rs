@@ -164,8 +164,14 @@ pub(super) fn failed(error: rusqlite::Error) -> QueueError {
     }
 }
 
+/// Whether a commit that failed may be found whole in the log after a crash: it was written, and could not be synced. The files that it names
+/// must stay then.
+fn may_be_there(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() != Some(rusqlite::ErrorCode::DiskFull)
+}
+
 /// Files whose reports are in the store after all; what stays is no harm.
-fn remove_made(made: impl Iterator<Item = PathBuf>) {
+pub(super) fn remove_made(made: impl Iterator<Item = PathBuf>) {
     for path in made {
         let _left = std::fs::remove_file(path);
     }
@@ -207,13 +213,13 @@ impl<'a> Transaction<'a> {
     /// Commits with fsync. On an error nothing of the batch was stored.
     pub(super) fn finish(mut self) -> Result<Vec<Event>, QueueError> {
         let committed = match self.given_up().or_else(|| self.broken.take()) {
-            Some(error) => Err(error),
-            None => self
-                .write_counters()
-                .and_then(|()| self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map(drop))
-                .map_err(failed),
+            Some(error) => Err((false, error)),
+            None => self.write_counters().map_err(|error| (false, failed(error))).and_then(|()| {
+                let commit = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+                commit.map(drop).map_err(|error| (may_be_there(&error), failed(error)))
+            }),
         };
-        if let Err(error) = committed {
+        if let Err((may_be_there, error)) = committed {
             if !self.connection.is_autocommit()
                 && let Err(error) = self.connection.execute_batch("ROLLBACK")
             {
@@ -224,7 +230,9 @@ impl<'a> Transaction<'a> {
             if let Some(lanes) = self.lanes_before {
                 self.state.held_lanes = lanes;
             }
-            remove_made(self.made.drain(..));
+            if !may_be_there {
+                remove_made(self.made.drain(..));
+            }
             return Err(error);
         }
         for (key, delta) in self.deltas.drain() {

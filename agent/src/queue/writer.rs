@@ -249,10 +249,13 @@ fn reject(command: Command) -> QueueError {
 fn refuse(command: Command, error: &QueueError) {
     match command {
         Command::Stage { ack, file, .. } => {
-            drop(file);
+            discard(file);
             ack(Err(error.clone()));
         }
-        Command::Commit { ack, .. } => ack(Err(error.clone())),
+        Command::Commit { ack, file } => {
+            discard(file);
+            ack(Err(error.clone()));
+        }
         Command::Retry { ack, .. } | Command::Discard { ack, .. } => ack(Err(error.clone())),
         Command::ConversionError { ack, .. }
         | Command::Outcome { ack, .. }
@@ -269,6 +272,11 @@ fn refuse(command: Command, error: &QueueError) {
         | Command::ForgetFiles { .. }
         | Command::Breaker { .. } => {}
     }
+}
+
+/// What lies in the spool for a file that is not stored.
+fn discard(file: NewFile) {
+    file.entries.into_iter().for_each(|entry| entry.payload.discard());
 }
 
 /// Starts the thread.
