@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use waybill_ipc::protocol::{HealthState, Reply, Request};
-use waybill_tests::{Agent, Receiver, Station, cli, ipc_client, wait_until};
+use waybill_tests::sample::large_report;
+use waybill_tests::{Agent, Receiver, Station, cli, ipc_client, sample_id, wait_until};
 
 const PAGE: u64 = 4096;
 
@@ -102,6 +103,29 @@ fn a_file_of_0_bytes_and_a_log_that_is_gone_are_said() {
     let agent = Agent::start(&station);
     agent.wait_for("it is said again", |s| s.queue.losses == 2);
     drop((receiver, more, agent));
+}
+
+/// Large reports lie in files of their own, which are whole when the store is gone.
+#[test]
+fn large_reports_that_nothing_names_after_damage_are_set_aside_and_never_removed() {
+    let (receiver, station, _) = waiting(3);
+    let mut agent = Agent::start(&station);
+    let (_, large) = large_report(1000, 600_000);
+    station.drop_file("ict", "large.json", &large);
+    agent.wait_for("it waits too", |s| s.destinations[0].pending == 4 && s.sources[0].waiting == 0);
+    agent.stop();
+    std::fs::remove_file(queue(&station)).unwrap();
+    let agent = Agent::start(&station);
+    agent.wait_for("the loss is shown", |s| s.queue.losses == 1);
+    let said = losses(&station)[0]["what"].as_str().unwrap().to_owned();
+    let folder = std::fs::read_dir(station.data()).unwrap().map(|file| file.unwrap().path());
+    let folder = folder.into_iter().find(|path| path.extension().is_some_and(|end| end == "spool")).expect("what was set aside");
+    assert!(said.contains("1 large reports") && said.contains(&*folder.to_string_lossy()), "{said}");
+    let files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    let report: Value =
+        serde_json::from_slice(&zstd::stream::decode_all(std::fs::File::open(&files[0]).unwrap()).unwrap()).unwrap();
+    assert_eq!((files.len(), &report["id"]), (1, &Value::from(sample_id(1000))));
+    drop((receiver, agent));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Opening the queue: what a crash left half done is put right before anything else happens.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,6 +167,8 @@ fn open_store(
         lost_reports = salvaged.reports,
         lost_deliveries = salvaged.deliveries,
         kept_at = salvaged.kept_at.as_deref().map(waybill_shared::text::path),
+        large_reports = salvaged.spooled.as_ref().map(|(count, _)| count),
+        large_reports_at = salvaged.spooled.as_ref().map(|(_, folder)| waybill_shared::text::path(folder)),
         "what can be read of the queue was saved"
     );
     let (connection, state) = open_whole(places, config, now)?;
@@ -381,10 +383,7 @@ fn clamp_due(connection: &Connection, config: &Config, now: Timestamp) -> rusqli
 
 /// Payloads that no entry names: their commit never came, or their entry is gone.
 fn sweep_spool(connection: &Connection, spool: &Path) -> rusqlite::Result<()> {
-    let named: HashSet<String> = connection
-        .prepare("SELECT spool FROM entry WHERE spool IS NOT NULL")?
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let named = schema::spooled(connection)?;
     let Ok(files) = std::fs::read_dir(spool) else { return Ok(()) };
     for file in files.flatten() {
         if named.contains(file.file_name().to_string_lossy().as_ref()) {

@@ -31,6 +31,8 @@ pub enum Body {
     OurId,
     /// Empty, or JSON without the id.
     EmptyOrJson,
+    /// JSON that speaks of an error, or carries the id of another report.
+    Denies,
     /// A page for people: a log-in page of a network, a proxy's error.
     Html,
     /// Anything else.
@@ -168,6 +170,7 @@ mod tests {
             assert_eq!(name(status, Body::EmptyOrJson, Context { identified: true, ..NEW }), "sent");
             assert_eq!(name(status, Body::EmptyOrJson, KNOWN), "sent");
             for context in [NEW, KNOWN] {
+                assert_eq!(name(status, Body::Denies, context), "pause", "an error or another report's id confirms nothing");
                 assert_eq!(name(status, Body::Html, context), "pause", "a log-in page is not the server");
                 assert_eq!(name(status, Body::Other, context), "pause");
             }

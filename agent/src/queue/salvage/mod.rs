@@ -6,7 +6,8 @@
 //!    not lead to any more is read from the pages themselves ([`pages`]). What lies on a damaged page is lost.
 //! 3. What was read goes into a new store, in one transaction, under the same keys: an entry whose deliveries are lost goes to all
 //!    destinations again; an entry whose file is lost gets a file without a name; one whose bytes are lost fails, for a person to see.
-//! 4. What is missing is counted, and written into the table `loss`. All that is done before the new store gets its name.
+//! 4. Large reports in the spool that nothing names any more are set aside too, as `queue.corrupt-<time>.spool`.
+//! 5. What is missing is counted, and written into the table `loss`. All that is done before the new store gets its name.
 //!
 //! A crash in between: the file is set aside and there is no new one, or an incomplete one under another name. Both are noticed at the next
 //! start by `queue.mark`, and the newest file that was set aside is read once more.
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, params};
 use waybill_shared::error::Code;
-use waybill_shared::fs::atomic;
+use waybill_shared::fs::{atomic, private};
 use waybill_shared::id::CorrelationId;
 use waybill_shared::text;
 
@@ -45,6 +46,8 @@ pub struct Salvaged {
     pub deliveries: Option<u64>,
     /// Where the damaged file lies.
     pub kept_at: Option<PathBuf>,
+    /// Large reports that nothing names any more, and the folder that they were put into.
+    pub spooled: Option<(u64, PathBuf)>,
 }
 
 /// Sets the store aside and makes a new one of what can be read. `finish` gets it before it counts, and the entries whose deliveries may be
@@ -66,11 +69,45 @@ pub(super) fn salvage(
     remove(&made).map_err(|error| unavailable(&error))?;
     // Private from its first byte, as any store is.
     waybill_shared::fs::create_new_private(&made).map_err(|error| unavailable(&error))?;
-    let salvaged = rebuild(aside.as_deref(), &made, reason, now, finish).map_err(|error| unavailable(&error))?;
+    let mut salvaged = rebuild(aside.as_deref(), &made, reason, now, finish).map_err(|error| unavailable(&error))?;
+    salvaged.spooled = keep_spool(places, &made, now)?;
     // From now on a store without a log is whole; until the new one is in its place, that there is none says enough.
     mark.set(CLOSED).map_err(|error| unavailable(&error))?;
     atomic::publish(&made, &places.database).map_err(|error| unavailable(&error))?;
     Ok(salvaged)
+}
+
+/// Large reports lie in files of their own. Those that the new store does not name are whole all the same: they are set aside, and the table
+/// `loss` says where.
+fn keep_spool(places: &Places, made: &Path, now: Timestamp) -> Result<Option<(u64, PathBuf)>, QueueError> {
+    let unavailable =
+        |error: &dyn std::fmt::Display| QueueError::Unavailable { path: text::path(&places.spool), reason: error.to_string() };
+    let connection = Connection::open(made).map_err(|error| unavailable(&error))?;
+    let named = schema::spooled(&connection).map_err(|error| unavailable(&error))?;
+    let mut unnamed = Vec::new();
+    for file in std::fs::read_dir(&places.spool).map_err(|error| unavailable(&error))? {
+        let file = file.map_err(|error| unavailable(&error))?;
+        if !named.contains(file.file_name().to_string_lossy().as_ref()) {
+            unnamed.push(file);
+        }
+    }
+    if unnamed.is_empty() {
+        return Ok(None);
+    }
+    let stem = places.database.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let folder = places.database.with_file_name(format!("{stem}{CORRUPT}{}.spool", now.strftime("%Y%m%dT%H%M%SZ")));
+    private::create_folder(&folder).map_err(|error| unavailable(&error))?;
+    for file in &unnamed {
+        rename(&file.path(), &folder.join(file.file_name())).map_err(|error| unavailable(&error))?;
+    }
+    let synced = waybill_shared::fs::sync_folder(&folder).and_then(|()| waybill_shared::fs::sync_folder(&places.spool));
+    synced.map_err(|error| unavailable(&error))?;
+    let said = format!("; {} large reports that nothing names lie in {} (zstd)", unnamed.len(), text::path(&folder));
+    connection
+        .execute("UPDATE loss SET what = what || ?1 WHERE loss = (SELECT max(loss) FROM loss)", [&said])
+        .map_err(|error| unavailable(&error))?;
+    connection.close().map_err(|(_, error)| unavailable(&error))?;
+    Ok(Some((unnamed.len() as u64, folder)))
 }
 
 /// Renames the store and what belongs to it; its new name, or that of one set aside before if there is none now.
@@ -211,7 +248,7 @@ fn rebuild(
     transaction.commit()?;
     finish(&mut new, &unsure)?;
     new.close().map_err(|(_, error)| error)?;
-    Ok(Salvaged { what, saved, reports, deliveries, kept_at: aside.map(Path::to_owned) })
+    Ok(Salvaged { what, saved, reports, deliveries, kept_at: aside.map(Path::to_owned), spooled: None })
 }
 
 /// Makes a whole of what was saved; how many reports wait whose bytes are gone.

@@ -3,6 +3,7 @@
 //! The text of each version is frozen, and so is each step from one to the next: a change is a new version with a new step. Before a
 //! step a whole copy of the store is put beside it. A store of a newer program is refused and not touched.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,6 +66,11 @@ pub(super) fn from_sql(path: &Path, error: &rusqlite::Error) -> QueueError {
     } else {
         unavailable(path, error)
     }
+}
+
+/// Names of the files in the spool that belong to reports of the store.
+pub(super) fn spooled(connection: &Connection) -> rusqlite::Result<HashSet<String>> {
+    connection.prepare("SELECT spool FROM entry WHERE spool IS NOT NULL")?.query_map([], |row| row.get(0))?.collect()
 }
 
 /// True if the bytes of the store are not what was written.

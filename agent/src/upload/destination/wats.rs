@@ -160,7 +160,25 @@ impl Said {
         is_html(&self.headers) || looks_like_html(&self.body)
     }
     fn is_ours(&self) -> bool {
-        self.status == StatusCode::OK && !self.is_page()
+        self.status == StatusCode::OK && !self.is_page() && tells_a_version(&self.body)
+    }
+}
+
+/// Whether this is an answer to the question for the version: a number with dots, as a text or under a name that says so.
+fn tells_a_version(body: &[u8]) -> bool {
+    let is_version = |text: &str| {
+        let text = text.trim().trim_matches('"');
+        let number: Vec<&str> = text.split(|c: char| !c.is_ascii_digit()).take_while(|part| !part.is_empty()).collect();
+        text.len() <= 100 && number.len() >= 2
+    };
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(serde_json::Value::Object(object)) => object
+            .iter()
+            .any(|(key, value)| key.to_ascii_lowercase().contains("version") && value.as_str().is_some_and(is_version)),
+        Ok(serde_json::Value::String(text)) => is_version(&text),
+        Ok(serde_json::Value::Number(number)) => number.is_f64(),
+        Ok(_) => false,
+        Err(_) => std::str::from_utf8(body).is_ok_and(is_version),
     }
 }
 

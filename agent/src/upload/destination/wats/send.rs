@@ -143,6 +143,7 @@ fn body_kind(body: &[u8], html: bool, report_id: ReportId) -> Body {
     }
     match serde_json::from_slice::<Value>(body) {
         Ok(value) if carries_id(&value, report_id) => Body::OurId,
+        Ok(value) if denies(&value) => Body::Denies,
         Ok(_) => Body::EmptyOrJson,
         // A bare GUID without quotes.
         Err(_) if std::str::from_utf8(body).is_ok_and(|text| is_id(text, report_id)) => Body::OurId,
@@ -158,6 +159,22 @@ fn carries_id(value: &Value, report_id: ReportId) -> bool {
         Value::Object(object) => {
             ["ID", "id", "Id", "uuid"].iter().filter_map(|key| object.get(*key)).any(|value| carries_id(value, report_id))
         }
+        _ => false,
+    }
+}
+
+/// Whether it speaks of an error, or of another report: it carries an id, which is not ours.
+fn denies(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.trim().trim_matches(['{', '}']).parse::<ReportId>().is_ok(),
+        Value::Array(items) => items.iter().any(denies),
+        Value::Object(object) => object.iter().any(|(key, value)| match key.to_ascii_lowercase().as_str() {
+            "id" | "uuid" => !value.is_null(),
+            "error" | "errors" | "exception" | "exceptionmessage" | "fault" => !matches!(value, Value::Null | Value::Bool(false)),
+            "success" | "ok" => value == &Value::Bool(false),
+            "code" | "status" | "statuscode" => value.as_i64().is_some_and(|code| (400..=599).contains(&code)),
+            _ => false,
+        }),
         _ => false,
     }
 }
@@ -182,7 +199,20 @@ mod tests {
         ] {
             assert_eq!(body_kind(body.as_bytes(), false, id), Body::OurId, "{body}");
         }
-        assert_eq!(body_kind(b"{\"ID\":\"00000000-0000-0000-0000-000000000000\"}", false, id), Body::EmptyOrJson);
+        for denied in [
+            r#"{"ID":"00000000-0000-0000-0000-000000000000"}"#,
+            r#"[{"ID":"01010101-0101-0101-0101-010101010101"}]"#,
+            r#""01010101-0101-0101-0101-010101010101""#,
+            r#"{"error":"service unavailable","code":503}"#,
+            r#"{"Errors":["no room"]}"#,
+            r#"{"success":false}"#,
+            r#"{"status":500}"#,
+        ] {
+            assert_eq!(body_kind(denied.as_bytes(), false, id), Body::Denies, "{denied}");
+        }
+        for silent in ["[]", "null", "{}", r#"{"status":"ok","error":null}"#, "7"] {
+            assert_eq!(body_kind(silent.as_bytes(), false, id), Body::EmptyOrJson, "{silent}");
+        }
         assert_eq!(body_kind(b"", false, id), Body::EmptyOrJson);
         assert_eq!(body_kind(b" <!doctype html><p>log in", false, id), Body::Html);
         assert_eq!(body_kind(format!("\"{id}\"").as_bytes(), true, id), Body::Html, "a page that echoes the request");
