@@ -129,6 +129,23 @@ fn large_reports_that_nothing_names_after_damage_are_set_aside_and_never_removed
 }
 
 #[test]
+fn a_store_that_is_removed_by_hand_brings_nothing_back_of_one_that_was_damaged_long_ago() {
+    let (receiver, station, _) = waiting(40);
+    let pages = std::fs::metadata(queue(&station)).unwrap().len() / PAGE;
+    overwrite(&station, pages / 2, &[0xa5; PAGE as usize]);
+    std::fs::write(station.data().join("queue.mark"), "open").unwrap();
+    std::fs::write(station.data().join("queue.db-wal"), b"").unwrap();
+    let mut agent = Agent::start(&station);
+    agent.wait_for("what could be read waits", |s| s.queue.losses == 1 && s.destinations[0].pending > 0);
+    agent.stop();
+    std::fs::remove_file(queue(&station)).unwrap();
+    let agent = Agent::start(&station);
+    let status = agent.wait_for("the loss is shown", |s| s.queue.losses == 1);
+    assert_eq!(status.destinations[0].pending, 0, "it was sent long ago, or given up, or changed");
+    drop((receiver, agent));
+}
+
+#[test]
 fn damage_that_shows_while_the_agent_runs_is_put_right_while_it_runs() {
     let (receiver, station, ids) = waiting(200);
     let mut agent = Agent::start(&station);

@@ -15,6 +15,7 @@ mod history;
 mod init;
 mod logs;
 mod output;
+mod pace;
 mod pin;
 mod queue;
 mod reconvert;

@@ -1,13 +1,10 @@
 //! `reconvert`: archived files are sent again, with the configuration that their source has now. A part at a time, until all are done.
 
-use std::time::Duration;
-
 use clap::Args;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use tokio::time::Instant;
 use waybill_ipc::protocol::{ArchiveFilter, ArchivePage, ReconvertOutcome, Reconverted, ReconvertedFile, Reply, Request};
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::paths::Instance;
@@ -15,6 +12,7 @@ use waybill_shared::text;
 
 use super::door::Door;
 use super::history::moment;
+use super::pace::Paced;
 use super::pin::Pin;
 use super::status::unexpected;
 use super::{ask, output};
@@ -23,13 +21,6 @@ use super::{ask, output};
 const PAGE: u32 = 100;
 /// Reports of one file that people are shown.
 const SHOWN: usize = 5;
-/// Requests that may come one after the other; the agent allows 20 at once and then 100 a minute.
-const AT_ONCE: u32 = 15;
-/// Between two requests after that.
-const PACE: Duration = Duration::from_millis(700);
-/// Pause after a request that came too early all the same, and how often it is tried again.
-const TOO_EARLY: (Duration, u32) = (Duration::from_secs(5), 24);
-
 #[derive(Debug, Args)]
 pub(super) struct ReconvertArgs {
     /// Only files of this source
@@ -94,7 +85,8 @@ pub(super) async fn main(instance: &Instance, pin: &Pin, args: ReconvertArgs) ->
         converter: args.converter.clone(),
         file: args.file.clone(),
     };
-    let mut conversation = Conversation { door: Door::open(instance, pin).await?, begun: Instant::now(), asked: 0 };
+    let door = Door::open(instance, pin).await?;
+    let mut conversation = Conversation { paced: Paced::new(&door) };
     if asks {
         let would = conversation.all(&filter, true, &args).await?;
         show_end(&would);
@@ -117,9 +109,7 @@ pub(super) async fn main(instance: &Instance, pin: &Pin, args: ReconvertArgs) ->
 }
 
 struct Conversation<'a> {
-    door: Door<'a>,
-    begun: Instant,
-    asked: u32,
+    paced: Paced<'a>,
 }
 
 impl Conversation<'_> {
@@ -154,21 +144,10 @@ impl Conversation<'_> {
         }
     }
 
-    /// One part, not sooner than the agent takes so many requests.
     async fn part(&mut self, request: Request) -> Result<Reconverted, ErrorReport> {
-        self.asked += 1;
-        tokio::time::sleep_until(self.begun + PACE * self.asked.saturating_sub(AT_ONCE)).await;
-        let (pause, mut tries) = TOO_EARLY;
-        loop {
-            match self.door.request(request.clone()).await {
-                Ok(Reply::Reconverted(part)) => return Ok(part),
-                Ok(other) => return Err(unexpected(&other)),
-                Err(error) if error.code == Code::TooManyRequests && tries > 0 => {
-                    tries -= 1;
-                    tokio::time::sleep(pause).await;
-                }
-                Err(error) => return Err(error),
-            }
+        match self.paced.ask(request).await? {
+            Reply::Reconverted(part) => Ok(part),
+            other => Err(unexpected(&other)),
         }
     }
 }

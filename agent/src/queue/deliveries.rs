@@ -11,7 +11,7 @@ use super::transaction::{Sum, Transaction, decided, failed, in_part};
 use super::{DeliveryKey, Outcome, QueueError, find, payload};
 
 /// Deliveries that one command changes at most, so that nobody waits long behind it; who asked for more asks again.
-pub(super) const AT_ONCE: u32 = 500;
+pub(super) const AT_ONCE: u32 = 2000;
 
 /// A delivery that a person acts on.
 struct Chosen {
@@ -181,12 +181,21 @@ impl Transaction<'_> {
             let mut tally = Tally::new();
             for one in chosen {
                 changed.last = Some(find::key(one.entry, one.destination));
+                if !this.state.configured.contains(&one.destination) {
+                    this.only_one(which, || this.no_destination(one.destination))?;
+                    changed.removed += 1;
+                    continue;
+                }
                 if one.state == PENDING {
                     changed.count += u64::from(this.due_now(&one).map_err(failed)?);
                 } else if this.is_superseded(&one).map_err(failed)? {
                     changed.skipped += 1;
+                } else if let Err(error) = this.take_up(&one) {
+                    let QueueError::Damaged(reason) = &error else { return Err(error) };
+                    tracing::warn!(event = "report_not_taken_up", entry = one.entry, destination = %this.name_of(one.destination), reason, "it stays where it is");
+                    this.only_one(which, || error.clone())?;
+                    changed.damaged += 1;
                 } else {
-                    this.take_up(&one)?;
                     changed.count += 1;
                     *tally.entry((one.destination, one.state)).or_default() += 1;
                 }
@@ -195,6 +204,20 @@ impl Transaction<'_> {
             this.tell_changed(tally, PENDING);
             Ok(changed)
         })
+    }
+
+    /// Of one report a person is told why it does not go; of many, how many do not.
+    fn only_one(&self, which: &Which, why: impl FnOnce() -> QueueError) -> Result<(), QueueError> {
+        match which {
+            Which::Report { .. } => Err(why()),
+            Which::All { .. } => Ok(()),
+        }
+    }
+
+    fn no_destination(&self, destination: i64) -> QueueError {
+        let mut known: Vec<String> = self.state.configured.iter().map(|key| self.name_of(*key)).collect();
+        known.sort();
+        QueueError::NoDestination { name: self.name_of(destination), known }
     }
 
     fn due_now(&self, one: &Chosen) -> rusqlite::Result<bool> {

@@ -106,6 +106,9 @@ pub(super) fn open_within(
         .query_row("SELECT count(*) FROM loss WHERE seen_at IS NULL", [], |row| row.get(0))
         .map_err(|error| unavailable(&error))?;
     mark.set(OPEN).map_err(|error| unavailable(&error))?;
+    if let Err(error) = salvage::settle(&places.database) {
+        tracing::warn!(event = "salvage_not_settled", path = %places.database.display(), %error, "tried again at the next start");
+    }
     let held_lanes = (1..=10).filter(|&lane| state.held_lanes[usize::from(lane)]).collect();
     let found = Found { salvaged, losses, held_lanes, full: state.limits.full(state.filled(), state.disk, None, false), clean };
     let deliveries = delivery_counts(&state);

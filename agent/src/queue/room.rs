@@ -1,13 +1,13 @@
 //! Room for new reports, made inside the transaction that stores them: nothing comes in that the limits do not allow.
 
 use rusqlite::{OptionalExtension as _, params};
-use waybill_ipc::protocol::Event;
+use waybill_ipc::protocol::{DeliveryState, Event};
 use waybill_shared::config::WhenFull;
 use waybill_shared::fs::{atomic, folder};
 use waybill_shared::id::ReportId;
 use waybill_shared::text::file_name_component;
 
-use super::codes::{EVICTED, PENDING};
+use super::codes::{EVICTED, FAILED, PENDING};
 use super::limits::{Filled, Full};
 use super::transaction::{Sum, Transaction, failed};
 use super::{NewFile, QueueError, payload};
@@ -94,7 +94,26 @@ impl Transaction<'_> {
             })
             .map_err(failed)?;
         let Some((entry, priority, report_id, serial, size, hash, kept, spool, inline)) = oldest else { return Ok(false) };
-        let bytes = payload::read(inline.as_deref(), spool.as_deref(), size, &hash, &self.places.spool)?;
+        let bytes = match payload::read(inline.as_deref(), spool.as_deref(), size, &hash, &self.places.spool) {
+            Ok(bytes) => bytes,
+            // It can neither be sent nor put aside: it fails, for a person to see, and that makes room too.
+            Err(error @ QueueError::Damaged(_)) => {
+                let report = error.report();
+                self.finish_delivery(entry, destination, FAILED, Some(report.code.as_str()), &report.message).map_err(failed)?;
+                let sum = Sum::one(i64::try_from(kept).unwrap_or(i64::MAX));
+                self.move_count(destination, priority, PENDING, FAILED, sum);
+                self.stale.push(destination);
+                self.events.push(Event::Changed {
+                    destination: self.name_of(destination),
+                    from: DeliveryState::Pending,
+                    to: DeliveryState::Failed,
+                    count: 1,
+                });
+                tracing::error!(event = "report_damaged", entry, destination = %self.name_of(destination), error = %report.message, "a report whose bytes are lost failed");
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
         let report_id = ReportId::from_bytes(report_id);
         let name = self.name_of(destination);
         let evicted = self.places.evicted.join(&name);

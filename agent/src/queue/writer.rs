@@ -104,14 +104,14 @@ pub enum Command {
         /// Their keys.
         files: Vec<i64>,
     },
-    /// Take deliveries up again; some hundreds at a time.
+    /// Take deliveries up again; a thousand or two at a time.
     Retry {
         /// Which.
         which: Which,
         /// Told after the commit.
         ack: Ack<Changed>,
     },
-    /// Give deliveries up; some hundreds at a time.
+    /// Give deliveries up; a thousand or two at a time.
     Discard {
         /// Which.
         which: Which,

@@ -57,7 +57,7 @@ pub enum Which {
         /// Only this destination.
         destination: Option<String>,
     },
-    /// All that are found so, some hundreds at a time; without a state in the filter those that failed.
+    /// All that are found so, a thousand or two at a time; without a state in the filter those that failed.
     All {
         /// Which.
         filter: DeliveryFilter,
@@ -73,6 +73,10 @@ pub struct Changed {
     pub count: u64,
     /// So many were left, because a newer revision of the same report went the same way.
     pub skipped: u64,
+    /// So many were left, because the file that they were put into to make room is gone or was changed.
+    pub damaged: u64,
+    /// So many were left, because their destination is not configured any more.
+    pub removed: u64,
     /// Whether there may be more: ask again, with `last`.
     pub more: bool,
     /// Key of the last one that was looked at.

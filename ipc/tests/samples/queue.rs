@@ -89,7 +89,7 @@ pub(super) fn replies() -> Vec<Reply> {
             kept_at: Some("/data/queue.corrupt-1.db".into()),
             seen_at_ms: Some(5),
         }]),
-        Reply::Changed(Changed { count: 500, skipped: 1, more: true, last: Some(70_000) }),
+        Reply::Changed(Changed { count: 500, skipped: 1, damaged: 2, removed: 3, more: true, last: Some(70_000) }),
         Reply::Fsck(FsckReport {
             faults: vec![Fault { place: "counter".into(), error: error() }],
             files: 1,

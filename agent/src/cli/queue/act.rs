@@ -7,6 +7,7 @@ use waybill_shared::error::{Code, ErrorReport, Exit};
 
 use super::{FilterArgs, rows, show};
 use crate::cli::door::Door;
+use crate::cli::pace::Paced;
 use crate::cli::status::unexpected;
 use crate::cli::{ask, output};
 
@@ -105,11 +106,19 @@ async fn counted(door: &Door<'_>, which: &Which) -> Result<String, ErrorReport> 
 /// Asks again until all were reached.
 async fn all(door: &Door<'_>, mut which: Which, request: impl Fn(Which) -> Request) -> Result<Changed, ErrorReport> {
     let mut sum = Changed::default();
+    let mut paced = Paced::new(door);
     loop {
-        match door.request(request(which.clone())).await? {
+        let answer = paced.ask(request(which.clone())).await.inspect_err(|_| {
+            if sum.count > 0 {
+                output::warn(&format!("{} deliveries were done before this; the same command does the rest", sum.count));
+            }
+        })?;
+        match answer {
             Reply::Changed(changed) => {
                 sum.count += changed.count;
                 sum.skipped += changed.skipped;
+                sum.damaged += changed.damaged;
+                sum.removed += changed.removed;
                 match (&mut which, changed.more) {
                     (Which::All { after, .. }, true) => *after = changed.last,
                     _ => return Ok(sum),
@@ -122,12 +131,23 @@ async fn all(door: &Door<'_>, mut which: Which, request: impl Fn(Which) -> Reque
 
 fn told(args: &WhichArgs, changed: &Changed, what: &str) {
     if args.json {
-        output::json(&json!({ "count": changed.count, "skipped": changed.skipped }));
+        output::json(&json!({
+            "count": changed.count, "skipped": changed.skipped, "damaged": changed.damaged, "removed": changed.removed,
+        }));
         return;
     }
     let noun = if changed.count == 1 { "delivery" } else { "deliveries" };
     output::line(&format!("{} {noun} {what}", changed.count));
     if changed.skipped > 0 {
         output::line(&format!("{} were left: a newer revision of the same report went there", changed.skipped));
+    }
+    if changed.damaged > 0 {
+        output::warn(&format!(
+            "{} cannot go again: the files that they were put into are gone or changed, see `waybill-agent queue evicted`",
+            changed.damaged
+        ));
+    }
+    if changed.removed > 0 {
+        output::warn(&format!("{} were left: their destination is not in the configuration any more", changed.removed));
     }
 }

@@ -10,7 +10,7 @@
 //! 5. What is missing is counted, and written into the table `loss`. All that is done before the new store gets its name.
 //!
 //! A crash in between: the file is set aside and there is no new one, or an incomplete one under another name. Both are noticed at the next
-//! start by `queue.mark`, and the newest file that was set aside is read once more.
+//! start by `queue.mark`, and the newest file that was set aside is read once more. A file `queue.corrupt-<time>.saved` says that this is over.
 
 mod pages;
 mod scan;
@@ -32,6 +32,9 @@ use super::{Places, QueueError, schema};
 
 /// Part of the name of files that were set aside.
 const CORRUPT: &str = ".corrupt-";
+
+/// Beside a file that was set aside: what can be read of it is in the store. Of itself an empty file.
+const SAVED: &str = "saved";
 
 /// What was saved, and what was not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,14 +175,24 @@ fn remove(database: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The file that was set aside last: a crash may have come between that and the new one.
+/// Notes of the files that were set aside that all that can be read of them is in the store: should somebody remove the store some day,
+/// none of it comes back over what was sent since.
+pub(super) fn settle(database: &Path) -> std::io::Result<()> {
+    while let Some(aside) = newest_aside(database)? {
+        std::fs::File::create_new(aside.with_extension(SAVED))?.sync_all()?;
+        waybill_shared::fs::sync_folder(&atomic::folder_of(database))?;
+    }
+    Ok(())
+}
+
+/// The file that was set aside last and is not in the store: a crash may have come between that and the new one.
 fn newest_aside(database: &Path) -> std::io::Result<Option<PathBuf>> {
     let stem = format!("{}{CORRUPT}", database.file_stem().unwrap_or_default().to_string_lossy());
     let mut found: Vec<PathBuf> = Vec::new();
     for file in std::fs::read_dir(atomic::folder_of(database))? {
         let path = file?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with(&stem) && name.ends_with(".db") {
+        if name.starts_with(&stem) && name.ends_with(".db") && !path.with_extension(SAVED).try_exists()? {
             found.push(path);
         }
     }

@@ -104,11 +104,11 @@ async fn what_waits_for_its_time_goes_now_if_a_person_wants_it() {
 }
 
 #[tokio::test]
-async fn one_command_changes_some_hundreds_and_the_next_goes_on_behind_them() {
+async fn one_command_changes_two_thousand_and_the_next_goes_on_behind_them() {
     let mut store =
         Store::new("[[destination]]\nname='main'\nkind='folder'\nfolder='x'\n[queue]\nmin_free_bytes=0\nmin_free_percent=0\n");
     let ids: Vec<u8> = (0..=255).collect();
-    for n in 0..5 {
+    for n in 0..17 {
         store.add(&format!("/{n}"), &ids).await.unwrap();
     }
     let pending = || DeliveryFilter { state: Some(DeliveryState::Pending), ..DeliveryFilter::default() };
@@ -121,7 +121,7 @@ async fn one_command_changes_some_hundreds_and_the_next_goes_on_behind_them() {
             break;
         }
     }
-    assert_eq!(counts, [500, 500, 280]);
+    assert_eq!(counts, [2000, 2000, 352]);
 }
 
 #[tokio::test]
@@ -226,6 +226,52 @@ async fn what_had_to_make_room_can_be_taken_up_again_from_its_file() {
     assert_eq!(ready[0].body.clone().unwrap(), "{\"sn\":\"SN0\"}");
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "the file goes once its report is in the store again");
     assert_eq!(store.send_all("main").await, 2);
+}
+
+#[tokio::test]
+async fn one_whose_file_is_gone_keeps_no_other_from_being_taken_up_again() {
+    let mut store = Store::new(&format!("{ONE}{SMALL}when_full='oldest_first'\n"));
+    for id in 0..13 {
+        store.add(&format!("/{id}"), &[id]).await.unwrap();
+    }
+    let files = std::fs::read_dir(store.places().evicted.join("main")).unwrap().map(|file| file.unwrap().path());
+    let gone = files.into_iter().find(|path| path.to_string_lossy().contains("SN1_")).unwrap();
+    std::fs::remove_file(gone).unwrap();
+    store.send_all("main").await;
+    let changed = store.retry(in_state(DeliveryState::Evicted)).await.unwrap();
+    assert_eq!((changed.count, changed.damaged, changed.removed), (2, 1, 0));
+    assert_eq!(store.send_all("main").await, 2);
+    let left = store.list(DeliveryFilter { state: Some(DeliveryState::Evicted), ..DeliveryFilter::default() }, 100).await;
+    assert_eq!(left, ["SN1"]);
+    let alone = store.retry(Which::Report { entry: 2, destination: None }).await;
+    assert!(alone.unwrap_err().to_string().contains("SN1_"), "of one report it is told");
+}
+
+#[tokio::test]
+async fn one_whose_bytes_are_lost_fails_and_keeps_no_other_from_coming_in() {
+    let text = format!("{ONE}{SMALL}when_full='oldest_first'\n");
+    let mut store = Store::new(&text);
+    for id in 0..10 {
+        store.add(&format!("/{id}"), &[id]).await.unwrap();
+    }
+    let other = rusqlite::Connection::open(&store.places().database).unwrap();
+    assert_eq!(other.execute("UPDATE entry SET payload = x'00' WHERE entry = 1", []).unwrap(), 1);
+    store.add("/10", &[10]).await.unwrap();
+    store.add("/11", &[11]).await.unwrap();
+    let counts = store.counts(&text, "main").await;
+    assert_eq!((counts.pending, counts.failed, counts.evicted), (10, 1, 1));
+}
+
+#[tokio::test]
+async fn nothing_is_taken_up_for_a_destination_that_was_removed() {
+    let mut store = Store::new(TWO);
+    store.add("/a", &[1]).await.unwrap();
+    assert_eq!(store.discard(in_state(DeliveryState::Pending)).await.unwrap().count, 2);
+    store.crash_and_open(ONE).await;
+    let changed = store.retry(in_state(DeliveryState::Discarded)).await.unwrap();
+    assert_eq!((changed.count, changed.removed), (1, 1));
+    let alone = store.retry(Which::Report { entry: 1, destination: Some("second".to_owned()) }).await.unwrap_err();
+    assert!(alone.to_string().contains("there are: main"), "{alone}");
 }
 
 #[tokio::test]

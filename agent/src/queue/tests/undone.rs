@@ -41,18 +41,20 @@ impl Store {
 
     /// Has files committed in one transaction: what each is told.
     async fn in_one_batch(&mut self, files: &[(&str, &[u8])]) -> Vec<Result<Committed, QueueError>> {
-        let other = self.other();
-        other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        // The writer waits with this one, and takes what comes meanwhile together afterwards.
-        let (told, probed) = oneshot::channel();
-        let ack: Ack<()> = Box::new(move |result| told.send(result).unwrap());
+        // The writer stands still where it tells of this one, and takes what comes meanwhile together afterwards.
+        let (inside, stands) = oneshot::channel();
+        let (go, going) = std::sync::mpsc::channel::<()>();
+        let ack: Ack<()> = Box::new(move |_| {
+            inside.send(()).unwrap();
+            let _gone = going.recv();
+        });
         self.queue().writer.send(Command::Probe { ack }).await.unwrap();
+        in_time(stands).await;
         let mut answers = Vec::new();
         for (path, ids) in files {
             answers.push(self.begin(path, ids).await);
         }
-        other.execute_batch("COMMIT").unwrap();
-        let _either_way = in_time(probed).await;
+        drop(go);
         let mut told = Vec::new();
         for answer in answers {
             told.push(in_time(answer).await);
