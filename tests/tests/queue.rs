@@ -152,6 +152,14 @@ fn a_held_lane_and_a_held_destination_keep_what_they_have_over_a_restart() {
     ok(&station, &["queue", "lanes", "--resume", "9"]);
     receiver.wait_for_reports(4);
     receiver.assert_has_exactly(slow.iter().chain(&fast));
+    // With nothing to send it shows at once as well.
+    agent.wait_for("all went", |s| s.destinations[0].sent == 4);
+    ok(&station, &["destinations", "pause", "main"]);
+    agent.wait_for("it is held", |s| s.destinations[0].state == Connection::Held);
+    let begun = std::time::Instant::now();
+    ok(&station, &["destinations", "resume", "main"]);
+    agent.wait_for("it is held no more", |s| s.destinations[0].state != Connection::Held);
+    assert!(begun.elapsed() < Duration::from_secs(10), "not only when its heartbeat came");
 }
 
 #[test]

@@ -84,11 +84,17 @@ fn show_text(snapshot: &Snapshot) {
         Some(FullBy::Disk) => "the disk has no more room than must stay free",
     };
     let full =
-        if snapshot.queue.full { format!("   THE QUEUE IS FULL ({why}): files stay in their folders") } else { String::new() };
+        if snapshot.queue.full { format!("   THE QUEUE IS FULL ({why}): `waybill-agent explain WB4002`") } else { String::new() };
     output::line(&format!(
         "{} waiting, at most {} may for each destination{full}",
         snapshot.queue.waiting, snapshot.queue.max_entries
     ));
+    for destination in snapshot.destinations.iter().filter(|destination| destination.evicted > 0) {
+        output::line(&format!(
+            "{} reports to {} HAD TO MAKE ROOM and lie in files: `waybill-agent queue retry --state evicted` takes them up again",
+            destination.evicted, destination.name
+        ));
+    }
     if snapshot.queue.losses > 0 {
         output::line("THE QUEUE WAS DAMAGED and something may be missing: `waybill-agent queue losses`");
     }

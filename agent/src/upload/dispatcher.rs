@@ -246,7 +246,6 @@ impl Dispatcher {
         }
         tracing::info!(event = "destination_order", destination = self.setup.name, ?order, "a person wants it so");
         self.hungry = true;
-        self.state = (Connection::Idle, None);
         let state = if self.held { Connection::Held } else { Connection::Idle };
         self.show(state, None, None);
     }

@@ -83,6 +83,14 @@ fn judge(status: &DestinationStatus, waiting: Waiting, answer: Answer, limits: L
         let state = if status.failed >= limits.failed { HealthState::Unhealthy } else { HealthState::Degraded };
         troubles.push(Trouble(state, message, Some(error)));
     }
+    if status.evicted > 0 {
+        let message = format!("{} {} had to make room and lie in files", status.evicted, noun(status.evicted));
+        let error = ErrorReport::new(Code::QueueFull, format!("{message} (destination {})", status.name)).with_fix(format!(
+            "Take them up again once there is room: `waybill-agent queue retry --state evicted --destination {}`",
+            status.name
+        ));
+        troubles.push(Trouble(HealthState::Degraded, message, Some(error)));
+    }
     let oldest_age = match waiting {
         Some(Ok(Some(queued_at))) => Some(now_ms.saturating_sub(queued_at).max(0)),
         Some(Err(error)) => {

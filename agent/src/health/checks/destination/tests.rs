@@ -53,6 +53,7 @@ fn each_trouble_has_its_state_and_says_what_it_is() {
         (paused(Connection::Degraded), None, answers(), Degraded, true, "the last try failed"),
         (with(|d| d.failed = 3), None, answers(), Degraded, true, "3 reports were refused"),
         (with(|d| d.failed = 1), None, answers(), Degraded, true, "1 report was refused"),
+        (with(|d| d.evicted = 70), None, answers(), Degraded, true, "70 reports had to make room and lie in files"),
         (waiting(), minutes_ago(15), answers(), Healthy, true, "nothing was sent yet"),
         (waiting(), minutes_ago(16), answers(), Degraded, true, "the oldest report has waited for 16 min"),
         (waiting(), minutes_ago(24 * 60 + 1), answers(), Unhealthy, true, "the oldest report has waited for 24 h"),
