@@ -117,6 +117,8 @@ struct Dispatcher {
 
 struct Settled {
     entry: i64,
+    /// When it goes again, milliseconds since 1970 UTC, if it does.
+    due_ms: Option<i64>,
     result: Result<(), QueueError>,
 }
 
@@ -552,8 +554,6 @@ impl Dispatcher {
             code = %error.code, reason = error.message, wait_secs = wait.as_secs(), "tried again later");
         let error = error.with_correlation(key.correlation_id);
         let max_retries = self.setup.upload.max_retries;
-        let at = Instant::now() + wait;
-        self.next_due = Some(self.next_due.map_or(at, |due| due.min(at)));
         self.write_down(key, Outcome::Retry { due, charge, max_retries, error }).await;
     }
 
@@ -562,9 +562,13 @@ impl Dispatcher {
         let entry = key.entry;
         self.settling.insert(entry);
         let settled = self.settled_in.clone();
+        let due_ms = match &outcome {
+            Outcome::Retry { due, .. } => Some(due.as_millisecond()),
+            _ => None,
+        };
         let ack = Box::new(move |result| {
             // There is room for everything that settles; a dispatcher that has ended needs no answer.
-            let _ended = settled.try_send(Settled { entry, result });
+            let _ended = settled.try_send(Settled { entry, due_ms, result });
         });
         // A closed queue tells the acknowledgement as well.
         let _told_by_ack = self.setup.writer.send(Command::Outcome { key, outcome, ack }).await;
@@ -574,6 +578,8 @@ impl Dispatcher {
         self.settling.remove(&settled.entry);
         match settled.result {
             Ok(()) => {
+                // Not sooner: until now it was left out of what was read, whenever it was due.
+                self.next_due = self.next_due.into_iter().chain(settled.due_ms.map(from_now)).min();
                 // A newer revision of the same report may have waited for this one.
                 if self.blocked {
                     self.read_the_store_next();
