@@ -56,6 +56,18 @@ pub fn large_report(n: u64, size: usize) -> (String, Vec<u8>) {
     (sample_id(n), bytes(&report))
 }
 
+/// A value without what is null in it: a report that came may say so of what was never said.
+#[must_use]
+pub fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            object.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.clone(), without_nulls(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}
+
 /// A file of `tests/data`, for example `wsjf/full.json`.
 #[must_use]
 #[track_caller]

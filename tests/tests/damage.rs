@@ -45,6 +45,12 @@ fn overwrite(station: &Station, page: u64, bytes: &[u8]) {
     file.sync_all().unwrap();
 }
 
+/// As a kill leaves it whose log the file system lost.
+fn after_a_kill(station: &Station) {
+    std::fs::write(station.data().join("queue.mark"), "open").unwrap();
+    std::fs::write(station.data().join("queue.db-wal"), b"").unwrap();
+}
+
 fn losses(station: &Station) -> Vec<Value> {
     cli(station, &["queue", "losses", "--json"]).json().as_array().unwrap().clone()
 }
@@ -60,8 +66,7 @@ fn pages_that_were_flipped_zeroed_or_cut_off_cost_at_most_what_was_on_them() {
             overwrite(&station, pages / 2, &[damage; PAGE as usize]);
         }
         // What is damaged in the middle shows when it is read; the whole is looked at after a kill.
-        std::fs::write(station.data().join("queue.mark"), "open").unwrap();
-        std::fs::write(station.data().join("queue.db-wal"), b"").unwrap();
+        after_a_kill(&station);
         let agent = Agent::start(&station);
         agent.wait_for("the damage is shown", |s| s.queue.losses == 1);
         let told = losses(&station);
@@ -133,8 +138,7 @@ fn a_store_that_is_removed_by_hand_brings_nothing_back_of_one_that_was_damaged_l
     let (receiver, station, _) = waiting(40);
     let pages = std::fs::metadata(queue(&station)).unwrap().len() / PAGE;
     overwrite(&station, pages / 2, &[0xa5; PAGE as usize]);
-    std::fs::write(station.data().join("queue.mark"), "open").unwrap();
-    std::fs::write(station.data().join("queue.db-wal"), b"").unwrap();
+    after_a_kill(&station);
     let mut agent = Agent::start(&station);
     agent.wait_for("what could be read waits", |s| s.queue.losses == 1 && s.destinations[0].pending > 0);
     agent.stop();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use waybill_ipc::protocol::{Connection, DestinationStatus, Event, Snapshot, SourceState, Update};
 use waybill_shared::error::Code;
-use waybill_tests::sample::{data_file, large_report, sample_serial, several_reports};
+use waybill_tests::sample::{data_file, large_report, sample_serial, several_reports, without_nulls};
 use waybill_tests::station::StationBuilder;
 use waybill_tests::wait::USUAL;
 use waybill_tests::{Agent, Behaviour, Receiver, Station, cli, ipc_client, sample_id, sample_report, sample_value, wait_until};
@@ -650,16 +650,6 @@ fn assert_same(got: &Value, written: &Value) {
         }
     }
     assert!(got == written, "the report is not what was written\ngot {got:#}\nwritten {written:#}");
-}
-
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(object) => {
-            object.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.clone(), without_nulls(value))).collect()
-        }
-        Value::Array(items) => items.iter().map(without_nulls).collect(),
-        other => other.clone(),
-    }
 }
 
 /// Steps, the root included.

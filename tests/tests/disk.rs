@@ -199,6 +199,23 @@ fn a_disk_that_cannot_be_read_for_a_while_is_not_taken_for_damage() {
     trial.ends_well();
 }
 
+/// Nor is a large report failed whose file cannot be read now.
+#[test]
+fn a_spool_that_cannot_be_read_for_a_while_fails_nothing() {
+    let mut trial = Trial::new();
+    trial.receiver.stop_listening();
+    let (id, bytes) = large_report(1000, 600_000);
+    trial.station.drop_file("ict", "large.json", &bytes);
+    trial.ids.push(id);
+    trial.agent.wait_for("it waits", |s| s.destinations[0].pending == 1 && s.sources[0].waiting == 0);
+    trial.disk.fail(&[(INPUT_OUTPUT, "r", "/data/spool/")]);
+    trial.receiver.listen_again();
+    wait_until("it is tried", || trial.station.log_tail(100_000).contains("report_retry"));
+    assert_eq!(trial.agent.snapshot().destinations[0].failed, 0);
+    trial.disk.heal();
+    trial.ends_well();
+}
+
 #[test]
 fn a_disk_that_became_read_only_is_said_and_what_came_meanwhile_is_taken_later() {
     let mut trial = Trial::new();

@@ -21,6 +21,7 @@ use super::{ask, output};
 const PAGE: u32 = 100;
 /// Reports of one file that people are shown.
 const SHOWN: usize = 5;
+
 #[derive(Debug, Args)]
 pub(super) struct ReconvertArgs {
     /// Only files of this source

@@ -116,15 +116,19 @@ fn searched(
     } else {
         ("entry e JOIN file f ON f.file = e.file", format!("{column}, e.entry"))
     };
+    // Reports are indexed by both ends of their ids: by these they are found, and the whole is compared.
+    let (mut whole, mut other_end) = (None, "");
     let (low, high): (Box<dyn ToSql>, Box<dyn ToSql>) = if exact {
         let Some(id) = id(search) else { return Ok(Vec::new()) };
-        // Reports are indexed by both ends of their ids; the whole is compared below.
-        let indexed = if search.by == SearchBy::Report { id[12..].to_vec() } else { id.to_vec() };
+        let mut indexed = id.to_vec();
+        if search.by == SearchBy::Report {
+            (whole, other_end) = (Some(id), "substr(e.report_id, 1, 4) = substr(?4, 1, 4) AND");
+            indexed.drain(..12);
+        }
         (Box::new(indexed.clone()), Box::new(indexed))
     } else {
         (Box::new(search.text.clone()), Box::new(format!("{}{}", search.text, char::MAX)))
     };
-    let other_end = if search.by == SearchBy::Report { "substr(e.report_id, 1, 4) = substr(?4, 1, 4) AND" } else { "" };
     let mut statement = connection.prepare_cached(&format!(
         "SELECT e.entry, d.destination, d.state, d.priority FROM {from} CROSS JOIN delivery d ON d.entry = e.entry
          WHERE {other_end} {column} >= ?1 AND {column} <= ?2 AND {column} >= coalesce(?3, {column})
@@ -143,7 +147,6 @@ fn searched(
         return Ok(Vec::new());
     }
     let mut passing = after;
-    let whole = id(search).filter(|_| search.by == SearchBy::Report).map(|id| id.to_vec());
     let mut rows = statement.query(params![low, high, start, whole])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {

@@ -121,6 +121,13 @@ impl Places {
     pub fn of(instance: &Instance) -> Self {
         Self { database: instance.queue_database(), spool: instance.spool(), evicted: instance.evicted() }
     }
+
+    /// The log beside the store: what is not in its file yet.
+    pub(in crate::queue) fn log(&self) -> PathBuf {
+        let mut log = self.database.clone().into_os_string();
+        log.push("-wal");
+        log.into()
+    }
 }
 
 /// A file as it was when it was read: the answer to "have I taken this very file?".

@@ -126,7 +126,11 @@ pub(super) fn read(
         (Some(stored), _) => restore(stored, size, hash),
         (None, Some(name)) => {
             let file = spool.join(name);
-            let stored = std::fs::read(&file).map_err(|error| QueueError::Damaged(format!("{}: {error}", file.display())))?;
+            let stored = std::fs::read(&file).map_err(|error| {
+                let said = format!("{}: {error}", file.display());
+                // What cannot be read now may be read later; what is not there is lost.
+                if error.kind() == io::ErrorKind::NotFound { QueueError::Damaged(said) } else { QueueError::Read(said) }
+            })?;
             restore(&stored, size, hash)
         }
         (None, None) => Err(QueueError::Damaged("its bytes are gone".to_owned())),

@@ -1,7 +1,6 @@
 //! Whether the bytes of the store can be read. A disk that cannot be read, for a moment or for good, looks like damage to SQLite; only what
 //! is damaged in earnest is set aside.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use waybill_ipc::protocol::Fault;
@@ -44,7 +43,7 @@ pub(super) fn is_readable_in_time(places: &Places) -> bool {
 
 /// Reads the store and its log from the first byte to the last.
 pub(super) fn read_through(places: &Places) -> std::io::Result<()> {
-    for path in [places.database.clone(), log_of(places)] {
+    for path in [places.database.clone(), places.log()] {
         match std::fs::File::open(path) {
             Ok(mut file) => std::io::copy(&mut file, &mut std::io::sink()).map(drop)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -52,10 +51,4 @@ pub(super) fn read_through(places: &Places) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-pub(super) fn log_of(places: &Places) -> PathBuf {
-    let mut log = places.database.clone().into_os_string();
-    log.push("-wal");
-    log.into()
 }

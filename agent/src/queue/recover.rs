@@ -15,7 +15,7 @@ use super::bind::bind_unbound;
 use super::codes::{self, PENDING};
 use super::files::drop_staged;
 use super::read::ReaderThreads;
-use super::readable::{is_readable_in_time, is_whole_after_all, log_of, read_through};
+use super::readable::{is_readable_in_time, is_whole_after_all, read_through};
 use super::salvage::{self, Salvaged};
 use super::transaction::{State, Sum};
 use super::writer::{self, OnCommit, Setup};
@@ -245,7 +245,7 @@ impl Mark {
 /// What is missing of a store that was there.
 fn missing(places: &Places, mark: Option<&str>) -> Option<&'static str> {
     let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-    let (store, log) = (bytes(&places.database), bytes(&log_of(places)));
+    let (store, log) = (bytes(&places.database), bytes(&places.log()));
     match (store, log, mark) {
         (0, _, Some(_)) => Some("the file of the queue is empty or gone"),
         (0, 1.., _) => Some("the file of the queue is empty or gone, its log is there"),

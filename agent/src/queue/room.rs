@@ -96,8 +96,8 @@ impl Transaction<'_> {
         let Some((entry, priority, report_id, serial, size, hash, kept, spool, inline)) = oldest else { return Ok(false) };
         let bytes = match payload::read(inline.as_deref(), spool.as_deref(), size, &hash, &self.places.spool) {
             Ok(bytes) => bytes,
-            // It can neither be sent nor put aside: it fails, for a person to see, and that makes room too.
-            Err(error @ QueueError::Damaged(_)) => {
+            // It can neither be sent nor put aside now: it fails, for a person to see, who may take it up again. That makes room too.
+            Err(error @ (QueueError::Damaged(_) | QueueError::Read(_))) => {
                 let report = error.report();
                 self.finish_delivery(entry, destination, FAILED, Some(report.code.as_str()), &report.message).map_err(failed)?;
                 let sum = Sum::one(i64::try_from(kept).unwrap_or(i64::MAX));

@@ -327,9 +327,8 @@ pub(super) fn room(places: &Places) -> Disk {
 
 /// A log that grew long while a reader held it, or in a great rush, is cut back when there is nothing else to do.
 fn shorten_log(setup: &Setup) {
-    let mut log = setup.places.database.clone().into_os_string();
-    log.push("-wal");
-    let long = std::fs::metadata(log).is_ok_and(|log| i64::try_from(log.len()).is_ok_and(|bytes| bytes > LONG_LOG));
+    let long =
+        std::fs::metadata(setup.places.log()).is_ok_and(|log| i64::try_from(log.len()).is_ok_and(|bytes| bytes > LONG_LOG));
     // It begins anew and is cut back by what is written next; an empty one would look like one that is gone.
     if long && let Err(error) = checkpoint(&setup.connection, "RESTART") {
         tracing::debug!(%error, "the store's log stays long for now");

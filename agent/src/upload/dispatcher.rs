@@ -349,6 +349,8 @@ impl Dispatcher {
             let Some(ready) = self.next().await else { return };
             match ready.body {
                 Ok(body) => self.send(ready.key, ready.tries, ready.queued_at_ms, body),
+                // Its disk does not give it now: as with a server that does not take it.
+                Err(error @ QueueError::Read(_)) => self.retry(ready.key, ready.tries, None, true, error.report()).await,
                 Err(error) => {
                     tracing::error!(event = "payload_damaged", correlation_id = %ready.key.correlation_id, report_id = %ready.key.report_id, %error, "a stored report is damaged");
                     self.write_down(ready.key, Outcome::Failed { error: error.report() }).await;

@@ -17,14 +17,6 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_by(path, bytes, Access::Usual, &uuid::Uuid::new_v4().simple().to_string())
 }
 
-/// Replaces `path` by `bytes` as [`replace`] does; the file is only for its owner.
-///
-/// # Errors
-/// Any I/O error; the old file is then still whole.
-pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace_by(path, bytes, Access::Private, &uuid::Uuid::new_v4().simple().to_string())
-}
-
 /// Replaces `path` by `bytes` as [`replace`] does. What a crash leaves on the way is removed by the next one who says the same `mark`; nobody
 /// else may say it in this folder at the same time.
 ///

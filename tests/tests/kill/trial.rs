@@ -7,7 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::Value;
 use waybill_tests::agent::binary;
-use waybill_tests::sample::sample_serial;
+use waybill_tests::sample::{sample_serial, without_nulls};
 use waybill_tests::{Agent, Counts, Receiver, Station, conservation, sample_report, wait_until};
 
 pub const FILES_A_ROUND: u64 = 12;
@@ -165,15 +165,5 @@ impl<'a> Trial<'a> {
         let large = self.reports.values().filter(|report| report.get("binaryData").is_some()).count();
         assert_eq!(spooled, large, "what was sent is kept for a while, and nothing else is in the spool");
         eprintln!("{} looks, {} posts for {reports} reports", self.looks, self.receiver.look(|state| state.posts.len()));
-    }
-}
-
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(object) => {
-            object.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.clone(), without_nulls(value))).collect()
-        }
-        Value::Array(items) => items.iter().map(without_nulls).collect(),
-        other => other.clone(),
     }
 }

@@ -42,9 +42,7 @@ impl Pages {
         let mut header = [0; 100];
         let read = file.read(&mut header)?;
         let size = page_size(header.get(..read).unwrap_or_default());
-        let mut log_path = path.as_os_str().to_owned();
-        log_path.push("-wal");
-        let mut log = File::open(log_path).ok();
+        let mut log = File::open(super::beside(path, "-wal")).ok();
         let in_log = match &mut log {
             Some(log) => frames(log, size).unwrap_or_default(),
             None => HashMap::new(),

@@ -164,7 +164,7 @@ impl Said {
     }
 }
 
-/// Whether this is an answer to the question for the version: a number with dots, as a text or under a name that says so.
+/// Whether this is an answer to the question for the version: a number with dots as a text, or something under a name that says so.
 fn tells_a_version(body: &[u8]) -> bool {
     let is_version = |text: &str| {
         let text = text.trim().trim_matches('"');
@@ -172,9 +172,9 @@ fn tells_a_version(body: &[u8]) -> bool {
         text.len() <= 100 && number.len() >= 2
     };
     match serde_json::from_slice::<serde_json::Value>(body) {
-        Ok(serde_json::Value::Object(object)) => object
-            .iter()
-            .any(|(key, value)| key.to_ascii_lowercase().contains("version") && value.as_str().is_some_and(is_version)),
+        Ok(serde_json::Value::Object(object)) => object.iter().any(|(key, value)| {
+            ["version", "major"].iter().any(|name| key.to_ascii_lowercase().contains(name)) && !value.is_null()
+        }),
         Ok(serde_json::Value::String(text)) => is_version(&text),
         Ok(serde_json::Value::Number(number)) => number.is_f64(),
         Ok(_) => false,

@@ -142,8 +142,9 @@ fn body_kind(body: &[u8], html: bool, report_id: ReportId) -> Body {
         return Body::EmptyOrJson;
     }
     match serde_json::from_slice::<Value>(body) {
-        Ok(value) if carries_id(&value, report_id) => Body::OurId,
-        Ok(value) if denies(&value) => Body::Denies,
+        Ok(value) if tells_an_error(&value) => Body::Denies,
+        Ok(value) if carries_id(&value, |text| is_id(text, report_id)) => Body::OurId,
+        Ok(value) if carries_id(&value, |text| id(text).is_some()) => Body::Denies,
         Ok(_) => Body::EmptyOrJson,
         // A bare GUID without quotes.
         Err(_) if std::str::from_utf8(body).is_ok_and(|text| is_id(text, report_id)) => Body::OurId,
@@ -152,25 +153,23 @@ fn body_kind(body: &[u8], html: bool, report_id: ReportId) -> Body {
 }
 
 /// The id in one of the shapes servers answer: a text, an object with `ID`, `id` or `uuid`, or a list of these.
-fn carries_id(value: &Value, report_id: ReportId) -> bool {
+fn carries_id(value: &Value, is_wanted: impl Fn(&str) -> bool + Copy) -> bool {
     match value {
-        Value::String(text) => is_id(text, report_id),
-        Value::Array(items) => items.iter().any(|item| carries_id(item, report_id)),
+        Value::String(text) => is_wanted(text),
+        Value::Array(items) => items.iter().any(|item| carries_id(item, is_wanted)),
         Value::Object(object) => {
-            ["ID", "id", "Id", "uuid"].iter().filter_map(|key| object.get(*key)).any(|value| carries_id(value, report_id))
+            ["ID", "id", "Id", "uuid"].iter().filter_map(|key| object.get(*key)).any(|value| carries_id(value, is_wanted))
         }
         _ => false,
     }
 }
 
-/// Whether it speaks of an error, or of another report: it carries an id, which is not ours.
-fn denies(value: &Value) -> bool {
+/// Whether it speaks of an error, whatever else it carries.
+fn tells_an_error(value: &Value) -> bool {
     match value {
-        Value::String(text) => text.trim().trim_matches(['{', '}']).parse::<ReportId>().is_ok(),
-        Value::Array(items) => items.iter().any(denies),
+        Value::Array(items) => items.iter().any(tells_an_error),
         Value::Object(object) => object.iter().any(|(key, value)| match key.to_ascii_lowercase().as_str() {
-            "id" | "uuid" => !value.is_null(),
-            "error" | "errors" | "exception" | "exceptionmessage" | "fault" => !matches!(value, Value::Null | Value::Bool(false)),
+            "error" | "errors" | "exception" | "exceptionmessage" | "fault" => says_something(value),
             "success" | "ok" => value == &Value::Bool(false),
             "code" | "status" | "statuscode" => value.as_i64().is_some_and(|code| (400..=599).contains(&code)),
             _ => false,
@@ -179,8 +178,24 @@ fn denies(value: &Value) -> bool {
     }
 }
 
+/// Whether there is anything in it: servers answer `"error": null`, `""`, `[]` and `0` for none.
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(is) => *is,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(object) => !object.is_empty(),
+    }
+}
+
 fn is_id(text: &str, report_id: ReportId) -> bool {
-    text.trim().trim_matches(['{', '}']).parse::<ReportId>() == Ok(report_id)
+    id(text) == Some(report_id)
+}
+
+fn id(text: &str) -> Option<ReportId> {
+    text.trim().trim_matches(['{', '}']).parse().ok()
 }
 
 #[cfg(test)]
@@ -192,7 +207,7 @@ mod tests {
         let id = ReportId::from_bytes([7; 16]);
         for body in [
             format!("[{{\"ID\":\"{id}\"}}]"),
-            format!("{{\"id\":\"{id}\"}}"),
+            format!("{{\"id\":\"{id}\",\"error\":\"\"}}"),
             format!("{{\"uuid\":\"{}\"}}", id.to_string().to_uppercase()),
             format!("\"{{{id}}}\""),
             format!("{id}\n"),
@@ -210,7 +225,9 @@ mod tests {
         ] {
             assert_eq!(body_kind(denied.as_bytes(), false, id), Body::Denies, "{denied}");
         }
-        for silent in ["[]", "null", "{}", r#"{"status":"ok","error":null}"#, "7"] {
+        let echoed = format!("[{{\"ID\":\"{id}\",\"error\":\"no room\"}}]");
+        assert_eq!(body_kind(echoed.as_bytes(), false, id), Body::Denies, "an error that names the report");
+        for silent in ["[]", "null", "{}", r#"{"status":"ok","error":null,"errors":[]}"#, "7", r#"{"id":17}"#] {
             assert_eq!(body_kind(silent.as_bytes(), false, id), Body::EmptyOrJson, "{silent}");
         }
         assert_eq!(body_kind(b"", false, id), Body::EmptyOrJson);
