@@ -46,7 +46,7 @@ mod windows;
 #[cfg(windows)]
 use windows as platform;
 
-pub use agent::{Agent, cli, cli_with};
+pub use agent::{Agent, cli, cli_for_a_line, cli_with};
 pub use between::{Authority, ForwardProxy, TlsFront};
 pub use conservation::{Counts, conservation};
 pub use ipc::{Ipc, ipc_client, raw_stream};

@@ -19,7 +19,9 @@ use waybill_tests::agent::CliOutput;
 use waybill_tests::edit::{set, unset};
 use waybill_tests::sample::{data_file, report_without_id};
 use waybill_tests::station::StationBuilder;
-use waybill_tests::{Agent, Receiver, Station, cli, conservation, ipc_client, sample_report, sample_value, wait_until};
+use waybill_tests::{
+    Agent, Receiver, Station, cli, cli_for_a_line, conservation, ipc_client, sample_report, sample_value, wait_until,
+};
 
 fn builder(receiver: &Receiver, after: &str) -> StationBuilder {
     Station::builder()
@@ -562,4 +564,14 @@ fn a_large_sample_is_compressed() {
     let copy = copies(&station).remove(0);
     assert_eq!(content(&copy), bytes);
     assert!(std::fs::metadata(&copy).unwrap().len() < bytes.len() as u64 / 10);
+}
+
+/// Who reads along does not decide how much is sent.
+#[test]
+fn an_order_is_carried_out_when_its_reader_goes_away() {
+    let receiver = Receiver::start();
+    let (station, agent) = delivered(&receiver, builder(&receiver, "move"), 120);
+    let said = cli_for_a_line(&station, &["reconvert", "--yes"]);
+    assert!(said.success() && said.stdout.contains("1 report"), "{said}");
+    agent.wait_for("all are sent again", |s| s.destinations[0].sent == 240);
 }

@@ -169,3 +169,65 @@ fn damage_that_shows_while_the_agent_runs_is_put_right_while_it_runs() {
     let there = receiver.report_ids().len();
     assert!(there >= 150 && receiver.report_ids().iter().all(|id| ids.contains(id)), "{there}");
 }
+
+/// Where the system lets a file go that is in use.
+#[cfg(unix)]
+#[test]
+fn a_store_that_is_taken_away_while_it_is_used_is_written_again() {
+    for with_its_log in [false, true] {
+        let (receiver, station, mut ids) = waiting(20);
+        let mut agent = Agent::start(&station);
+        let pid = agent.pid();
+        ids.extend(station.drop_reports("ict", 20..30));
+        agent.wait_for("thirty wait", |s| s.destinations[0].pending == 30 && s.sources[0].waiting == 0);
+        std::fs::remove_file(queue(&station)).unwrap();
+        if with_its_log {
+            std::fs::remove_file(station.data().join("queue.db-wal")).unwrap();
+            std::fs::remove_file(station.data().join("queue.db-shm")).unwrap();
+        }
+        ids.extend(station.drop_reports("ict", 30..31));
+        wait_until("it says so and goes on with a copy", || {
+            let log = station.log_tail(100_000);
+            log.contains("queue_file_gone") && log.matches("agent_ready").count() == 3
+        });
+        receiver.listen_again();
+        let after = agent.wait_for("all are sent", |s| s.destinations[0].sent == 31 && s.sources[0].waiting == 0);
+        assert_eq!((after.agent.pid, after.queue.losses, agent.is_running()), (pid, 0, true));
+        receiver.assert_has_exactly(&ids);
+        assert!(agent.stop().success());
+        let fsck = cli(&station, &["fsck"]);
+        assert!(fsck.success(), "{fsck}");
+    }
+}
+
+/// A backup that is put back: everybody sees what it lacks, and nothing of the time after it is removed.
+#[test]
+fn a_copy_of_before_in_the_place_of_the_store_is_noticed() {
+    let (receiver, station, _) = waiting(10);
+    let mut agent = Agent::start(&station);
+    let copy = cli(&station, &["queue", "backup", "--json"]).json()["path"].as_str().unwrap().to_owned();
+    station.drop_reports("ict", 10..15);
+    let (_, large) = large_report(1000, 600_000);
+    station.drop_file("ict", "large.json", &large);
+    agent.wait_for("sixteen wait", |s| s.destinations[0].pending == 16 && s.sources[0].waiting == 0);
+    agent.stop();
+    std::fs::copy(copy, queue(&station)).unwrap();
+    let mut agent = Agent::start(&station);
+    let status = agent.wait_for("the loss is shown", |s| s.queue.losses == 1);
+    assert_eq!(status.destinations[0].pending, 10);
+    let told = losses(&station);
+    assert_eq!(told[0]["reports"], 6, "{told:?}");
+    let said = told[0]["what"].as_str().unwrap();
+    assert!(said.contains("an older copy") && said.contains("1 large reports"), "{said}");
+    // Numbers are never given twice, and it is said once.
+    station.drop_reports("ict", [20]);
+    agent.wait_for("eleven wait", |s| s.destinations[0].pending == 11 && s.sources[0].waiting == 0);
+    let entries = cli(&station, &["queue", "list", "--json", "--newest"]).json();
+    let rows = entries.as_array().cloned().unwrap_or_else(|| entries["rows"].as_array().unwrap().clone());
+    assert!(rows[0]["entry"].as_i64().unwrap() > 16, "{}", rows[0]);
+    agent.stop();
+    let agent = Agent::start(&station);
+    let status = agent.wait_for("eleven wait", |s| s.destinations[0].pending == 11);
+    assert_eq!(status.queue.losses, 1);
+    drop((receiver, agent));
+}

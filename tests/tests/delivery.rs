@@ -685,3 +685,23 @@ fn evicted_values(station: &Station) -> Vec<Value> {
 fn evicted(station: &Station) -> BTreeMap<String, Value> {
     evicted_values(station).into_iter().map(|report| (report["id"].as_str().unwrap().to_owned(), report)).collect()
 }
+
+/// A web server that stands before the server, in maintenance: not a word of the server's on any report.
+#[test]
+fn a_page_that_says_not_found_fails_no_report_of_a_server_that_took_some() {
+    let receiver = Receiver::start();
+    let station = Station::simple(&receiver);
+    let agent = Agent::start(&station);
+    station.drop_reports("ict", 0..2);
+    agent.wait_for("two are sent", |s| main(s).sent == 2);
+    let page = "<!DOCTYPE html><html><body><h1>404</h1></body></html>".to_owned();
+    receiver.set(Behaviour::Status { code: 404, body: page, headers: vec![("Content-Type".into(), "text/html".into())] });
+    let before = receiver.posts().len();
+    station.drop_reports("ict", 2..6);
+    wait_until("each was tried", || receiver.posts().len() >= before + 4);
+    assert_eq!(main(&agent.snapshot()).failed, 0);
+    receiver.set(Behaviour::Accept);
+    agent.wait_for("all are sent", |s| main(s).sent == 6);
+    assert_eq!(main(&agent.snapshot()).failed, 0);
+    agent.counts().assert_issued(6);
+}

@@ -209,9 +209,10 @@ fn a_spool_that_cannot_be_read_for_a_while_fails_nothing() {
     trial.ids.push(id);
     trial.agent.wait_for("it waits", |s| s.destinations[0].pending == 1 && s.sources[0].waiting == 0);
     trial.disk.fail(&[(INPUT_OUTPUT, "r", "/data/spool/")]);
-    trial.receiver.listen_again();
+    // Its file is read before the server is asked: this is not an answer of the server's.
     wait_until("it is tried", || trial.station.log_tail(100_000).contains("report_retry"));
     assert_eq!(trial.agent.snapshot().destinations[0].failed, 0);
+    trial.receiver.listen_again();
     trial.disk.heal();
     trial.ends_well();
 }
@@ -288,7 +289,7 @@ fn a_small_disk_that_is_filled_to_the_last_block_loses_nothing() {
         Ok(agent) => {
             drop(agent.wait_for("what was taken is there", |s| s.destinations[0].pending >= full.destinations[0].pending))
         }
-        Err(refused) => assert!(refused.stderr.contains("No space left"), "{refused}"),
+        Err(refused) => assert!(["No space left", "disk is full"].iter().any(|said| refused.stderr.contains(said)), "{refused}"),
     }
     // Somebody makes room.
     assert!(Command::new("mount").args(["-o", "remount,size=64m"]).arg(station.data()).status().unwrap().success());

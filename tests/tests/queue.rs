@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use waybill_ipc::protocol::{Connection, HistoryFilter, Page, Reply, Request};
+use waybill_tests::edit::set;
 use waybill_tests::sample::sample_serial;
 use waybill_tests::station::StationBuilder;
-use waybill_tests::{Agent, Behaviour, Receiver, Station, cli, cli_with, ipc_client, sample_id, sample_value};
+use waybill_tests::{Agent, Behaviour, Receiver, Station, cli, cli_with, ipc_client, sample_id, sample_value, wait_until};
 
 fn builder() -> StationBuilder {
     Station::builder().source("ict", |source| source.patterns(["*.json"]).converter("wsjf")).quick()
@@ -218,4 +219,47 @@ fn the_queue_is_compared_with_itself_and_copied_while_it_is_used() {
     let broken = cli(&station, &["fsck"]);
     assert!(!broken.success(), "{broken}");
     assert!(broken.stdout.contains(&sample_serial(7)) && broken.stdout.contains("20 are there"), "{broken}");
+}
+
+/// No destination: reports wait for one, bounded and counted as for any.
+#[test]
+fn what_waits_for_no_destination_is_counted_and_bounded_and_goes_when_there_is_one() {
+    let receiver = Receiver::start();
+    let station = Station::builder()
+        .source("ict", |source| source.patterns(["*.json"]).converter("wsjf"))
+        .wats(&receiver)
+        .queue("max_entries", 5)
+        .quick()
+        .build();
+    let mut agent = Agent::start(&station);
+    ipc_client(&station).change(&[set("destination.main.enabled", false)]).unwrap();
+    let ids = station.drop_reports("ict", 0..8);
+    agent.wait_for("five are queued, three wait in their folder", |s| {
+        s.sources[0].queued == 5 && s.sources[0].waiting == 3 && s.queue.full
+    });
+    let say_so = || cli(&station, &["health"]).stdout.contains("5 reports wait until there is one");
+    wait_until("health says so", say_so);
+    agent.kill();
+    let agent = Agent::start(&station);
+    agent.wait_for("it is full after a restart", |s| s.queue.full && s.sources[0].waiting == 3);
+    wait_until("health says so", say_so);
+    ipc_client(&station).change(&[set("destination.main.enabled", true)]).unwrap();
+    agent.wait_for("all are sent", |s| s.destinations[0].sent == 8);
+    receiver.assert_has_exactly(&ids);
+    agent.counts().assert_issued(8);
+    assert!(cli(&station, &["fsck"]).success());
+}
+
+#[test]
+fn a_lane_that_is_held_shows_before_anything_is_in_it_and_an_order_for_no_destination_is_an_error() {
+    let receiver = Receiver::start();
+    let station = Station::simple(&receiver);
+    let agent = Agent::start(&station);
+    let held = cli(&station, &["queue", "lanes", "--pause", "3"]);
+    assert!(held.success() && held.stdout.contains("HELD"), "{held}");
+    let shown = cli(&station, &["queue", "lanes"]);
+    assert!(shown.stdout.lines().any(|line| line.contains('3') && line.contains("HELD")), "{shown}");
+    let nowhere = cli(&station, &["queue", "retry", "--destination", "nosuch"]);
+    assert!(!nowhere.success() && nowhere.stderr.contains("nosuch") && nowhere.stderr.contains("main"), "{nowhere}");
+    drop(agent);
 }

@@ -13,7 +13,7 @@ use super::Live;
 use super::works::{Orders, Tests};
 use crate::health::checks::{blocking::Threads, destination, disk, setup, source, store, tasks};
 use crate::health::{Check, Clock, Registry};
-use crate::queue::{Command, Reader, Writer};
+use crate::queue::{Command, Gate, Reader, Writer};
 use crate::serve::hub::Hub;
 use crate::upload::destination::Depth;
 use crate::upload::dispatcher::Order;
@@ -32,6 +32,7 @@ pub(super) struct Checks {
     hub: Hub,
     reader: Reader,
     writer: Writer,
+    gate: Arc<Gate>,
     tests: Tests,
     orders: Orders,
     tasks: TaskList,
@@ -69,6 +70,7 @@ pub(super) struct Looked<'a> {
     pub(super) hub: &'a Hub,
     pub(super) reader: Reader,
     pub(super) writer: Writer,
+    pub(super) gate: Arc<Gate>,
     pub(super) tests: Tests,
     pub(super) orders: Orders,
     pub(super) tasks: TaskList,
@@ -76,7 +78,7 @@ pub(super) struct Looked<'a> {
 
 impl Checks {
     pub(super) fn new(registry: Arc<Registry>, looked: Looked<'_>) -> Self {
-        let Looked { base, data, live, hub, reader, writer, tests, orders, tasks } = looked;
+        let Looked { base, data, live, hub, reader, writer, gate, tests, orders, tasks } = looked;
         Self {
             registry,
             base: base.to_owned(),
@@ -85,6 +87,7 @@ impl Checks {
             hub: hub.clone(),
             reader,
             writer,
+            gate,
             tests,
             orders,
             tasks,
@@ -164,13 +167,14 @@ impl Checks {
     }
 
     fn setup(&self) -> Check {
-        let live = Arc::clone(&self.live);
+        let (live, gate) = (Arc::clone(&self.live), Arc::clone(&self.gate));
         setup::check(move || {
             let active = live.load();
             let config = &active.effective.config;
             setup::SetupStatus {
                 sources: config.source.iter().filter(|source| source.enabled).count(),
                 destinations: config.destination.iter().filter(|destination| destination.enabled).count(),
+                waiting: gate.nowhere(),
                 rejected: active.problem.clone(),
             }
         })

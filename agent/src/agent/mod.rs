@@ -227,6 +227,7 @@ impl Agent {
                 hub: &hub,
                 reader: reader.clone(),
                 writer: writer.clone(),
+                gate: Arc::clone(&queue_gate),
                 tests: Arc::clone(&works.tests),
                 orders: Arc::clone(&works.orders),
                 tasks: tasks(Arc::clone(&alive), Arc::clone(&own_tasks)),

@@ -119,7 +119,8 @@ impl Conversation<'_> {
         let mut told = Told { dry_run, next: args.after.clone(), ..Told::default() };
         loop {
             let left = args.limit.map_or(u64::MAX, |limit| limit - told.files);
-            if left == 0 || output::reader_is_gone() {
+            // Who only wanted to see some has seen them; an order is carried out whoever reads of it.
+            if left == 0 || (dry_run && output::reader_is_gone()) {
                 return Ok(told);
             }
             let page = ArchivePage { after: told.next.clone(), limit: PAGE.min(u32::try_from(left).unwrap_or(PAGE)) };

@@ -122,6 +122,9 @@ pub(super) fn value(name: &str, file: Option<&Path>) -> Result<Secret, ErrorRepo
     if bytes.len() as u64 > LONGEST {
         return Err(wrong("it is too long"));
     }
+    if bytes.trim_ascii().is_empty() {
+        return Err(wrong("it is empty"));
+    }
     String::from_utf8(bytes).map(|text| Secret::new(&text)).map_err(|_| wrong("it is no text in UTF-8"))
 }
 

@@ -6,7 +6,8 @@ use rusqlite::{Connection, params};
 use waybill_ipc::protocol::{Configured, Event};
 use waybill_shared::config::Config;
 
-use super::codes::{DISCARDED, FAILED, PENDING, STAGED};
+use super::codes::{DISCARDED, FAILED, NOWHERE, PENDING, STAGED};
+use super::files::unbound_of_file;
 use super::transaction::{Sum, Transaction, failed};
 use super::{Limits, QueueError, rank, schema};
 
@@ -180,6 +181,12 @@ impl Transaction<'_> {
                 Ok(())
             })
             .map_err(failed)?;
+            if !active.is_empty() {
+                for priority in 1..=10 {
+                    let waiting = self.sum_of_lane(NOWHERE, PENDING, priority);
+                    self.add(NOWHERE, PENDING, priority, -waiting);
+                }
+            }
             self.missed.extend(&active);
         }
         Ok(())
@@ -309,6 +316,12 @@ impl Transaction<'_> {
 
     /// Binds reports of a file that was staged to destinations that came meanwhile.
     pub(super) fn bind_staged(&mut self, file: i64) -> rusqlite::Result<()> {
+        if !self.state.active.is_empty() {
+            for (_, priority, sum) in unbound_of_file(self.connection, file)? {
+                self.add(NOWHERE, PENDING, priority, -sum);
+            }
+            self.connection.execute("UPDATE entry SET unbound = NULL WHERE file = ?1 AND unbound = 1", [file])?;
+        }
         for destination in self.state.active.clone() {
             let missing: Vec<Unbound> = self
                 .connection

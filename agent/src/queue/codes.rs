@@ -9,6 +9,9 @@ pub(super) const FILE_COMMITTED: i64 = 1;
 /// `file.state`: its post-action is done.
 pub(super) const FILE_DONE: i64 = 2;
 
+/// In the place of a destination's key: reports that go nowhere, as long as there is no destination. They are counted, not stored, so.
+pub(super) const NOWHERE: i64 = 0;
+
 pub(super) const STAGED: i64 = 0;
 pub(super) const PENDING: i64 = 1;
 pub(super) const SENT: i64 = 3;

@@ -3,7 +3,7 @@
 
 use tokio::sync::watch;
 
-use super::recover::Mark;
+use super::mark::Mark;
 
 /// Who is told of damage. The first word counts.
 #[derive(Debug)]
@@ -19,17 +19,25 @@ impl Damage {
 
     /// Notes that bytes of the store are not what was written.
     pub fn tell(&self, reason: &str) {
-        let first = self.told.send_if_modified(|told| {
+        if self.note(reason) {
+            tracing::error!(event = "queue_damage_noticed", reason, "bytes of the queue are not what was written");
+            self.mark.damaged(reason);
+        }
+    }
+
+    /// Tells that the store is whole and must be opened anew.
+    pub(super) fn open_anew(&self, reason: &str) {
+        self.note(reason);
+    }
+
+    fn note(&self, reason: &str) -> bool {
+        self.told.send_if_modified(|told| {
             let first = told.is_none();
             if first {
                 *told = Some(reason.to_owned());
             }
             first
-        });
-        if first {
-            tracing::error!(event = "queue_damage_noticed", reason, "bytes of the queue are not what was written");
-            self.mark.damaged(reason);
-        }
+        })
     }
 
     /// Waits until damage is noticed; what it is.

@@ -337,6 +337,9 @@ impl Transaction<'_> {
                 all.into_iter().filter(|key| only.is_none_or(|only| only == *key)).map(|key| (*entry, key)).collect()
             }
             Which::All { filter, after } => {
+                if let Some(name) = &filter.destination {
+                    self.key_of(name)?;
+                }
                 let wanted: Vec<i64> = match filter.state {
                     Some(state) => vec![codes::code(state)],
                     // Without a state it means what failed: nobody takes up by accident what he gave up.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use waybill_ipc::protocol::Event;
 
-use super::codes::{FILE_COMMITTED, FILE_DONE, FILE_STAGED, PENDING, STAGED};
+use super::codes::{FILE_COMMITTED, FILE_DONE, FILE_STAGED, NOWHERE, PENDING, STAGED};
 use super::payload::Stored;
 use super::transaction::{Sum, Transaction, Written, decided, failed, in_part, remove_made};
 use super::writer::Staged;
@@ -62,8 +62,9 @@ impl Transaction<'_> {
         let Some(Staged { row, .. }) = self.staged_file(key) else { return Ok(()) };
         self.alone(|this| {
             this.staged.push((key, None));
+            let unbound = unbound_of_file(this.connection, row).map_err(failed)?;
             let dropped = drop_staged(this.connection, row).map_err(failed)?;
-            for (destination, priority, sum) in dropped.counts {
+            for (destination, priority, sum) in dropped.counts.into_iter().chain(unbound) {
                 this.add(destination, STAGED, priority, -sum);
             }
             let spooled = dropped.spooled.into_iter().map(|name| this.places.spool.join(name));
@@ -166,7 +167,8 @@ impl Transaction<'_> {
                 [row],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )?;
-            let staged = sums_of_file(self.connection, row, STAGED)?;
+            let mut staged = sums_of_file(self.connection, row, STAGED)?;
+            staged.extend(unbound_of_file(self.connection, row)?);
             self.connection
                 .prepare_cached(
                     "UPDATE delivery SET state = ?2 WHERE entry IN (SELECT entry FROM entry WHERE file = ?1) AND state = ?3",
@@ -174,7 +176,9 @@ impl Transaction<'_> {
                 .execute(params![row, PENDING, STAGED])?;
             for (destination, priority, sum) in staged {
                 self.move_count(destination, priority, STAGED, PENDING, sum);
-                self.missed.push(destination);
+                if destination != NOWHERE {
+                    self.missed.push(destination);
+                }
             }
             self.bind_staged(row)?;
             self.connection.execute("UPDATE file SET state = ?2, reports = ?3 WHERE file = ?1", params![row, state, reports])?;
@@ -266,6 +270,9 @@ impl Transaction<'_> {
                 payload,
                 self.state.active.is_empty().then_some(1)
             ])?;
+        if self.state.active.is_empty() {
+            self.add(NOWHERE, state, priority, Sum::one(i64::try_from(entry.payload.kept).unwrap_or(i64::MAX)));
+        }
         for destination in self.state.active.clone() {
             self.insert_delivery(key, destination, state, priority, queued_at, entry.payload.kept)?;
         }
@@ -346,6 +353,14 @@ fn sums_of_file(connection: &Connection, file: i64, state: i64) -> rusqlite::Res
              WHERE e.file = ?1 AND d.state = ?2 GROUP BY d.destination, d.priority",
         )?
         .query_map([file, state], |row| Ok((row.get(0)?, row.get(1)?, Sum { count: row.get(2)?, bytes: row.get(3)? })))?
+        .collect()
+}
+
+/// Reports of a file that go nowhere, in the shape of [`sums_of_file`].
+pub(super) fn unbound_of_file(connection: &Connection, file: i64) -> rusqlite::Result<Vec<(i64, u8, Sum)>> {
+    connection
+        .prepare_cached("SELECT priority, count(*), sum(stored) FROM entry WHERE file = ?1 AND unbound = 1 GROUP BY priority")?
+        .query_map([file], |row| Ok((NOWHERE, row.get(0)?, Sum { count: row.get(1)?, bytes: row.get(2)? })))?
         .collect()
 }
 

@@ -1,6 +1,6 @@
 //! What bounds the queue: reports between converter and commit, reports that wait, bytes that they take, room on the disk.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -160,6 +160,7 @@ impl Limits {
 #[derive(Debug, Default)]
 pub struct Gate {
     closed: AtomicBool,
+    nowhere: AtomicU64,
 }
 
 impl Gate {
@@ -167,6 +168,16 @@ impl Gate {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Reports that wait for a destination, of which there is none.
+    #[must_use]
+    pub fn nowhere(&self) -> u64 {
+        self.nowhere.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_nowhere(&self, count: i64) {
+        self.nowhere.store(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Sets the gate; true if it changed.

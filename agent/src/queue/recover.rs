@@ -1,27 +1,27 @@
 //! Opening the queue: what a crash left half done is put right before anything else happens.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 use waybill_shared::config::{Config, Destination};
-use waybill_shared::fs::atomic::{self, Access};
 use waybill_shared::fs::private;
 
 use super::bind::bind_unbound;
 use super::codes::{self, PENDING};
 use super::files::drop_staged;
+use super::mark::{Mark, Was, missing};
 use super::read::ReaderThreads;
 use super::readable::{is_readable_in_time, is_whole_after_all, read_through};
 use super::salvage::{self, Salvaged};
 use super::transaction::{State, Sum};
 use super::writer::{self, OnCommit, Setup};
 use super::{
-    Backlog, Counts, Damage, Doors, Full, Gate, Limits, Places, QueueError, Reader, SourceCounts, Writer, WriterThread, rank,
-    schema,
+    Backlog, Counts, Damage, Doors, Full, Gate, Limits, Places, QueueError, Reader, SourceCounts, Writer, WriterThread, older,
+    rank, rescue, schema,
 };
 
 /// What tells the time.
@@ -105,7 +105,7 @@ pub(super) fn open_within(
     let losses = connection
         .query_row("SELECT count(*) FROM loss WHERE seen_at IS NULL", [], |row| row.get(0))
         .map_err(|error| unavailable(&error))?;
-    mark.set(OPEN).map_err(|error| unavailable(&error))?;
+    mark.open().map_err(|error| unavailable(&error))?;
     if let Err(error) = salvage::settle(&places.database) {
         tracing::warn!(event = "salvage_not_settled", path = %places.database.display(), %error, "tried again at the next start");
     }
@@ -114,6 +114,7 @@ pub(super) fn open_within(
     let deliveries = delivery_counts(&state);
     let (gate, doors) = (Arc::new(Gate::default()), Doors::default());
     gate.set(found.full);
+    gate.count_nowhere(state.sum(codes::NOWHERE, PENDING).count);
     let damage = Arc::new(Damage::new(mark.clone()));
     let (reader, reader_threads) = super::read::start(&places.database, &places.spool, &damage)?;
     let setup = Setup {
@@ -139,16 +140,21 @@ fn open_store(
     mark: &Mark,
     now: Timestamp,
 ) -> Result<(Connection, State, Option<Salvaged>, bool), QueueError> {
+    rescue::finish(places, mark, now)?;
     let was = mark.read();
-    let clean = was.as_deref() != Some(OPEN);
+    let clean = was != Was::Open;
     let damaged = |reason: String| {
         tracing::error!(event = "queue_damaged", path = %places.database.display(), reason, "the queue is set aside and what can be read is saved");
         reason
     };
-    let noticed = was.as_deref().and_then(|word| word.strip_prefix(DAMAGED)).filter(|_| !is_whole_after_all(places));
-    let opened = match noticed.or_else(|| missing(places, was.as_deref())) {
+    let noticed = match &was {
+        Was::Damaged(reason) if !is_whole_after_all(places) => Some(reason.as_str()),
+        _ => None,
+    };
+    let closed_at = if let Was::Closed(last) = was { last } else { None };
+    let opened = match noticed.or_else(|| missing(places, &was)) {
         Some(reason) => Err(damaged(reason.to_owned())),
-        None => match open_when_readable(places, config, now) {
+        None => match open_when_readable(places, config, closed_at, now) {
             Ok(opened) => Ok(opened),
             Err(QueueError::Corrupt { reason, .. }) => Err(damaged(reason)),
             Err(other) => return Err(other),
@@ -174,97 +180,58 @@ fn open_store(
         large_reports_at = salvaged.spooled.as_ref().map(|(_, folder)| waybill_shared::text::path(folder)),
         "what can be read of the queue was saved"
     );
-    let (connection, state) = open_whole(places, config, now)?;
+    let (connection, state) = open_whole(places, config, None, now)?;
     Ok((connection, state, Some(salvaged), clean))
 }
 
-fn open_whole(places: &Places, config: &Config, now: Timestamp) -> Result<(Connection, State), QueueError> {
+fn open_whole(
+    places: &Places,
+    config: &Config,
+    closed_at: Option<i64>,
+    now: Timestamp,
+) -> Result<(Connection, State), QueueError> {
     let mut connection = schema::open_writer(&places.database)?;
-    let state = put_right(&mut connection, places, config, now).map_err(|error| schema::from_sql(&places.database, &error))?;
+    let state =
+        put_right(&mut connection, places, config, closed_at, now).map_err(|error| schema::from_sql(&places.database, &error))?;
     Ok((connection, state))
 }
 
 /// As [`open_whole`]; SQLite takes a disk that cannot be read for damage, so that is waited for.
-fn open_when_readable(places: &Places, config: &Config, now: Timestamp) -> Result<(Connection, State), QueueError> {
-    match open_whole(places, config, now) {
+fn open_when_readable(
+    places: &Places,
+    config: &Config,
+    closed_at: Option<i64>,
+    now: Timestamp,
+) -> Result<(Connection, State), QueueError> {
+    match open_whole(places, config, closed_at, now) {
         Err(QueueError::Corrupt { .. }) if read_through(places).is_err() && is_readable_in_time(places) => {
-            open_whole(places, config, now)
+            open_whole(places, config, closed_at, now)
         }
         result => result,
     }
 }
 
-/// Words of the mark: the queue is in use.
-const OPEN: &str = "open";
-/// Words of the mark: the queue was closed, all of it is in its one file.
-pub(super) const CLOSED: &str = "closed";
-
-/// What the mark begins with when damage was noticed while the queue was used.
-const DAMAGED: &str = "damaged: ";
-
-/// A file beside the store that says that there is one, and whether it was closed: a store that is gone or has lost its log looks whole
-/// to itself.
-#[derive(Debug, Clone)]
-pub(super) struct Mark(PathBuf);
-
-impl Mark {
-    pub(super) fn of(places: &Places) -> Self {
-        Self(places.database.with_extension("mark"))
-    }
-
-    fn read(&self) -> Option<String> {
-        std::fs::read_to_string(&self.0).ok().map(|text| text.trim().to_owned())
-    }
-
-    pub(super) fn set(&self, word: &str) -> std::io::Result<()> {
-        // On a full disk what is there already cannot be written again.
-        if self.read().as_deref() == Some(word) {
-            return Ok(());
-        }
-        atomic::replace_by(&self.0, word.as_bytes(), Access::Private, "queue.mark")
-    }
-
-    /// Its bytes are damaged: the next opening saves what can be read.
-    pub(super) fn damaged(&self, reason: &str) {
-        if let Err(error) = self.set(&format!("{DAMAGED}{reason}")) {
-            tracing::error!(event = "mark_not_written", path = %self.0.display(), %error, "the damage is looked for again at the next start");
-        }
-    }
-
-    /// The queue is closed.
-    pub(super) fn close(&self) {
-        if self.read().is_some_and(|word| word.starts_with(DAMAGED)) {
-            return;
-        }
-        if let Err(error) = self.set(CLOSED) {
-            tracing::warn!(event = "mark_not_written", path = %self.0.display(), %error, "the next start looks at the whole queue");
-        }
-    }
-}
-
-/// What is missing of a store that was there.
-fn missing(places: &Places, mark: Option<&str>) -> Option<&'static str> {
-    let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-    let (store, log) = (bytes(&places.database), bytes(&places.log()));
-    match (store, log, mark) {
-        (0, _, Some(_)) => Some("the file of the queue is empty or gone"),
-        (0, 1.., _) => Some("the file of the queue is empty or gone, its log is there"),
-        (_, 0, Some(OPEN)) => Some("the log of the queue is gone: what was stored last may be missing"),
-        _ => None,
-    }
-}
-
-fn put_right(connection: &mut Connection, places: &Places, config: &Config, now: Timestamp) -> rusqlite::Result<State> {
+fn put_right(
+    connection: &mut Connection,
+    places: &Places,
+    config: &Config,
+    closed_at: Option<i64>,
+    now: Timestamp,
+) -> rusqlite::Result<State> {
     let transaction = connection.transaction()?;
     let mut state = load(&transaction, config)?;
     state.disk = writer::room(places);
     drop_all_staged(&transaction, &mut state)?;
     bind_all(&transaction, &mut state)?;
+    count_unbound(&transaction, &mut state)?;
     clamp_due(&transaction, config, now)?;
+    let is_older = older::note(&transaction, places, closed_at, now)?;
     // Something is written in any case: from now on there is a log, which the mark speaks of.
     transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
     transaction.commit()?;
-    sweep_spool(connection, &places.spool)?;
+    if !is_older {
+        sweep_spool(connection, &places.spool)?;
+    }
     Ok(state)
 }
 
@@ -274,6 +241,19 @@ fn bind_all(connection: &Connection, state: &mut State) -> rusqlite::Result<()> 
     bind_unbound(connection, &active, |destination, priority, sum| {
         count(connection, state, (destination, PENDING, priority), sum)
     })
+}
+
+/// What still goes nowhere is bounded as what waits for a destination is.
+fn count_unbound(connection: &Connection, state: &mut State) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(
+        "SELECT e.priority, count(*), sum(e.stored) FROM entry e JOIN file f ON f.file = e.file
+         WHERE e.unbound = 1 AND f.state > 0 GROUP BY e.priority",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        state.counters.insert((codes::NOWHERE, PENDING, row.get(0)?), Sum { count: row.get(1)?, bytes: row.get(2)? });
+    }
+    Ok(())
 }
 
 /// Reports some of whose deliveries may be lost go to every destination that has none of them: rather twice than not at all.

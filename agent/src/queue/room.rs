@@ -20,7 +20,7 @@ impl Transaction<'_> {
     /// `own` of them are staged already.
     pub(super) fn make_room(&mut self, file: &NewFile, own: u64) -> Result<(), QueueError> {
         let new = Filled { entries: file.entries.len() as u64, bytes: file.entries.iter().map(|entry| entry.payload.kept).sum() };
-        for destination in self.state.active.clone() {
+        for destination in self.state.filling().to_vec() {
             self.make_room_for(destination, new, own)?;
         }
         Ok(())

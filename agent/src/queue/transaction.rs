@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use waybill_ipc::protocol::Event;
 
-use super::codes::{PENDING, STAGED};
+use super::codes::{NOWHERE, PENDING, STAGED};
 use super::limits::{Disk, Filled, Full};
 use super::writer::{Setup, Staged, Staging};
 use super::{Limits, Places, QueueError, ReadyDelivery};
@@ -85,13 +85,18 @@ impl State {
         sum
     }
 
-    /// How full the queue is: for the one destination of those in use that is nearest to a limit.
+    /// Where new reports wait: for each destination in use, or nowhere.
+    pub(super) fn filling(&self) -> &[i64] {
+        if self.active.is_empty() { &[NOWHERE] } else { &self.active }
+    }
+
+    /// How full the queue is: for the one destination of those in use that is nearest to a limit, or for none if there is none.
     pub(super) fn filled(&self) -> Filled {
         let of = |&key: &i64| {
             let sum = self.sum(key, PENDING);
             (sum.count, sum.bytes)
         };
-        let most = self.active.iter().map(of).fold((0, 0), |most, of| (most.0.max(of.0), most.1.max(of.1)));
+        let most = self.filling().iter().map(of).fold((0, 0), |most, of| (most.0.max(of.0), most.1.max(of.1)));
         Filled { entries: u64::try_from(most.0).unwrap_or(0), bytes: u64::try_from(most.1).unwrap_or(0) }
     }
 }
@@ -250,6 +255,7 @@ impl<'a> Transaction<'a> {
         }
         // At the first refusal the gate closes, so that files are not converted in vain until there is room.
         let full = self.state.limits.full(self.state.filled(), self.state.disk, self.refused, self.gate.is_closed());
+        self.gate.count_nowhere(self.state.sum(NOWHERE, PENDING).count);
         if self.gate.set(full) {
             self.events.push(Event::QueueFull { full: full.is_some(), by: full.map(|full| full.by()) });
         }
@@ -306,7 +312,8 @@ impl<'a> Transaction<'a> {
             "INSERT INTO counter (destination, state, priority, count, bytes) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO UPDATE SET count = count + excluded.count, bytes = bytes + excluded.bytes",
         )?;
-        for (&(destination, state, priority), &delta) in self.deltas.iter().filter(|(_, delta)| **delta != Sum::default()) {
+        let stored = |(key, delta): &(&CounterKey, &Sum)| key.0 != NOWHERE && **delta != Sum::default();
+        for (&(destination, state, priority), &delta) in self.deltas.iter().filter(stored) {
             upsert.execute(params![destination, state, priority, delta.count, delta.bytes])?;
         }
         drop(upsert);
@@ -323,7 +330,7 @@ impl<'a> Transaction<'a> {
 
     /// Writes the most that ever waited for each destination.
     fn write_most(&mut self) -> rusqlite::Result<()> {
-        let rose = |key: &CounterKey, delta: &Sum| key.1 == PENDING && delta.count > 0;
+        let rose = |key: &CounterKey, delta: &Sum| key.0 != NOWHERE && key.1 == PENDING && delta.count > 0;
         let mut destinations: Vec<i64> =
             self.deltas.iter().filter(|(key, delta)| rose(key, delta)).map(|(key, _)| key.0).collect();
         destinations.sort_unstable();
@@ -406,6 +413,14 @@ impl<'a> Transaction<'a> {
         sum
     }
 
+    /// As [`Transaction::sum`], in one lane.
+    pub(super) fn sum_of_lane(&self, destination: i64, state: i64, priority: u8) -> Sum {
+        let key = (destination, state, priority);
+        let mut sum = self.state.counters.get(&key).copied().unwrap_or_default();
+        sum += self.deltas.get(&key).copied().unwrap_or_default();
+        sum
+    }
+
     /// What waits for a destination, what is being staged included.
     pub(super) fn waiting(&self, destination: i64) -> Filled {
         let mut sum = self.sum(destination, PENDING);
@@ -429,7 +444,8 @@ impl<'a> Transaction<'a> {
     }
 
     pub(super) fn name_of(&self, destination: i64) -> String {
-        self.state.names.get(&destination).cloned().unwrap_or_default()
+        let nowhere = || "a destination, of which there is none".to_owned();
+        self.state.names.get(&destination).cloned().unwrap_or_else(nowhere)
     }
 
     /// True while the gate is closed: what it keeps out is not let in by another way.

@@ -14,9 +14,10 @@ use waybill_shared::fs::free_space;
 use super::bind::NewRoutes;
 use super::limits::Disk;
 use super::purge::Old;
+use super::rescue::OwnFile;
 use super::transaction::{State, Transaction, failed};
 use super::{
-    BreakerMemory, Committed, Damage, DeliveryKey, Doors, Gate, NewConversionError, NewFile, Outcome, Places, QueueError,
+    BreakerMemory, Committed, Damage, DeliveryKey, Doors, Gate, NewConversionError, NewFile, Outcome, Places, QueueError, older,
 };
 
 /// Commands that wait for the writer.
@@ -176,7 +177,7 @@ pub(super) struct Setup {
     pub(super) gate: std::sync::Arc<Gate>,
     pub(super) doors: Doors,
     pub(super) on_commit: OnCommit,
-    pub(super) mark: super::recover::Mark,
+    pub(super) mark: super::mark::Mark,
     pub(super) damage: std::sync::Arc<Damage>,
     pub(super) now: super::recover::Now,
     /// Longest time of one transaction: what is not over by then is undone.
@@ -274,6 +275,15 @@ fn refuse(command: Command, error: &QueueError) {
     }
 }
 
+/// Refuses all of a batch; the acknowledgement of a close if there was one in it.
+fn refuse_all(batch: &mut Vec<Command>, error: &QueueError) -> Option<Ack<()>> {
+    let mut close = None;
+    for command in batch.drain(..) {
+        if let Command::Close { ack } = command { close = Some(ack) } else { refuse(command, error) }
+    }
+    close
+}
+
 /// What lies in the spool for a file that is not stored.
 fn discard(file: NewFile) {
     file.entries.into_iter().for_each(|entry| entry.payload.discard());
@@ -289,6 +299,7 @@ pub(super) fn start(setup: Setup, state: State) -> std::io::Result<(Writer, Writ
 fn run(mut setup: Setup, mut state: State, mut waiting: mpsc::Receiver<Command>) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut looked: Option<Instant> = None;
+    let mut file = OwnFile::of(&setup);
     while let Some(first) = waiting.blocking_recv() {
         batch.push(first);
         while batch.len() < BATCH {
@@ -300,9 +311,13 @@ fn run(mut setup: Setup, mut state: State, mut waiting: mpsc::Receiver<Command>)
         if looked.is_none_or(|at| at.elapsed() > DISK_LOOK) {
             looked = Some(Instant::now());
             state.disk = room(&setup.places);
+            file.look(&setup);
         }
         let idle = batch.iter().all(|command| matches!(command, Command::Purge { .. }));
-        let close = commit(&mut setup, &mut state, &mut batch);
+        let close = match &file.gone {
+            None => commit(&mut setup, &mut state, &mut batch),
+            Some(error) => refuse_all(&mut batch, error),
+        };
         if idle && waiting.is_empty() {
             shorten_log(&setup);
         }
@@ -312,7 +327,7 @@ fn run(mut setup: Setup, mut state: State, mut waiting: mpsc::Receiver<Command>)
                 refuse(late, &QueueError::Closed);
             }
             // The mark first: a log that is gone means nothing once it says so.
-            setup.mark.close();
+            setup.mark.close(older::last_entry(&setup.connection).ok());
             close(checkpoint(&setup.connection, "TRUNCATE"));
             return;
         }
@@ -356,10 +371,7 @@ fn commit(setup: &mut Setup, state: &mut State, batch: &mut Vec<Command>) -> Opt
         Err(error) => {
             notice(&setup.damage, &error);
             tracing::error!(event = "queue_write_failed", %error, "nothing can be stored; files stay where they are");
-            for command in batch.drain(..) {
-                if let Command::Close { ack } = command { close = Some(ack) } else { refuse(command, &error) }
-            }
-            return close;
+            return refuse_all(batch, &error);
         }
     };
     for command in batch.drain(..) {

@@ -112,6 +112,9 @@ pub fn classify(answer: &Answer, context: Context) -> Verdict {
         300..=399 => Verdict::PauseDestination { error: error(Code::NotOurServer) },
         401 | 403 | 407 => Verdict::PauseDestination { error: error(Code::DestinationUnauthorised) },
         404 | 405 if !context.accepted_before => Verdict::PauseDestination { error: error(Code::NotOurServer) },
+        // A page for people in the place of the server's own words: a server in maintenance, or a web server that refuses this report before the
+        // server sees it. What others do decides: a try counts only once another report was accepted.
+        404 | 405 if body == Body::Html => retry(false, true),
         408 | 425 => retry(false, true),
         429 => retry(true, true),
         400..=499 => Verdict::FailReport { error: error(Code::ReportRefused) },
@@ -156,9 +159,20 @@ mod tests {
             (&[100, 199, 600, 999], "pause", "pause"),
         ] {
             for &status in statuses {
-                assert_eq!(name(status, Body::Html, NEW), before, "{status} before any success");
-                assert_eq!(name(status, Body::Html, KNOWN), after, "{status} after a success");
+                assert_eq!(name(status, Body::EmptyOrJson, NEW), before, "{status} before any success");
+                assert_eq!(name(status, Body::EmptyOrJson, KNOWN), after, "{status} after a success");
             }
+        }
+    }
+
+    #[test]
+    fn a_page_that_says_not_found_is_not_the_servers_word() {
+        for status in [404, 405] {
+            assert_eq!(name(status, Body::Html, KNOWN), "retry", "an outage fails no report");
+            for body in [Body::EmptyOrJson, Body::Denies, Body::OurId, Body::Other] {
+                assert_eq!(name(status, body, KNOWN), "fail");
+            }
+            assert_eq!(name(status, Body::Html, NEW), "pause");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The agent's command line, never without a deadline.
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{BufRead as _, Write as _};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -85,6 +85,24 @@ pub fn cli_with(station: &Station, arguments: &[&str], input: Option<&[u8]>, lim
         pipe.wait_closed(Duration::from_secs(2));
     }
     CliOutput { status, stdout: stdout.text(), stderr: stderr.text() }
+}
+
+/// Runs a command whose reader goes away after the first line (`| head -1`).
+#[track_caller]
+pub fn cli_for_a_line(station: &Station, arguments: &[&str]) -> CliOutput {
+    let mut command = command(station);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
+    let stderr = Drain::spawn("cli-stderr", child.stderr.take().expect("a pipe"));
+    let mut stdout = String::new();
+    // It ends, or says something.
+    std::io::BufReader::with_capacity(1, child.stdout.take().expect("a pipe")).read_line(&mut stdout).expect("text");
+    let Some(status) = exit_within(&mut child, USUAL) else {
+        kill(&mut child);
+        panic!("`waybill-agent {}` did not end\n{}", arguments.join(" "), stderr.text());
+    };
+    stderr.wait_closed(Duration::from_secs(2));
+    CliOutput { status, stdout, stderr: stderr.text() }
 }
 
 /// The agent's command with the options and the environment of a station, and nothing of `WAYBILL_…` that this process has.

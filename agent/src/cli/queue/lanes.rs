@@ -53,7 +53,7 @@ fn show(rows: &[LaneRow]) {
         .iter()
         .map(|row| {
             vec![
-                row.destination.clone(),
+                if row.destination.is_empty() { "(all)".to_owned() } else { row.destination.clone() },
                 row.priority.to_string(),
                 if row.held { "HELD".to_owned() } else { String::new() },
                 row.pending.to_string(),

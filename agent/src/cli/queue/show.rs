@@ -103,11 +103,12 @@ fn show_delivery(row: &DeliveryRow) {
     output::line("");
     output::line(&format!("to {}: {}", row.destination, list::state(row)));
     let since = row.finished_at_ms.map(|at| format!("  since {}", output::moment(at)));
-    let tries = format!("  tried {} times, of which {} count", row.tries, row.attempts);
+    // The first try of a report that arrives by it is not written down.
+    let tries = (row.tries > 0).then(|| format!("  {} tries failed, of which {} count", row.tries, row.attempts));
     let code = row.error_code.as_deref().map_or_else(String::new, |code| format!(" ({code}; waybill-agent explain {code})"));
     let error = row.last_error.as_deref().map(|error| format!("  {error}{code}"));
     let receipt = row.receipt.as_deref().map(|receipt| format!("  {receipt}"));
-    for line in [since, Some(tries), error, receipt].into_iter().flatten() {
+    for line in [since, tries, error, receipt].into_iter().flatten() {
         output::line(&line);
     }
 }

@@ -11,6 +11,8 @@ pub struct SetupStatus {
     pub sources: usize,
     /// Destinations in use.
     pub destinations: usize,
+    /// Reports that wait for a destination, as long as there is none.
+    pub waiting: u64,
     /// Why the configuration as it lies there is not in use; the last good one is.
     pub rejected: Option<ErrorReport>,
 }
@@ -25,8 +27,12 @@ fn judge(status: &SetupStatus) -> Finding {
     let mut finding = match (status.sources, status.destinations) {
         (0, 0) => Finding::unhealthy(missing("there is no source and no destination", "Add a [[source]] and a [[destination]]")),
         (_, 0) => {
-            let what = "there is no destination; reports are queued and wait until there is one";
-            Finding::unhealthy(missing(what, "Add a [[destination]]"))
+            let waiting = match status.waiting {
+                0 => "reports are queued and wait until there is one".to_owned(),
+                1 => "1 report waits until there is one".to_owned(),
+                many => format!("{many} reports wait until there is one"),
+            };
+            Finding::unhealthy(missing(&format!("there is no destination; {waiting}"), "Add a [[destination]]"))
         }
         (0, _) => {
             let error = missing("there is no source, so nothing is taken", "Add a [[source]] with the folder of the equipment");
@@ -64,7 +70,7 @@ mod tests {
             (0, 0, rejected(), Unhealthy, false, "line 3"),
         ];
         for (sources, destinations, rejected, state, usable, words) in cases {
-            let finding = judge(&SetupStatus { sources, destinations, rejected });
+            let finding = judge(&SetupStatus { sources, destinations, waiting: 0, rejected });
             assert_eq!((finding.state, finding.usable), (state, usable), "{}", finding.message);
             assert!(finding.message.contains(words), "{}", finding.message);
             assert_eq!(finding.error.is_some(), state != Healthy);

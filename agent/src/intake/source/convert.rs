@@ -17,21 +17,18 @@ use crate::queue::{Committed, Fingerprint, QueueError};
 
 impl Worker {
     pub(super) fn give_to_pool(&mut self) {
+        if self.is_turned_away() {
+            // They wait in their folder, which everybody should see.
+            let ready = std::mem::take(&mut self.ready);
+            ready.iter().for_each(|path| self.announce(path));
+            self.ready = ready;
+        }
         while self.working < WORKING && !self.is_turned_away() {
             let Some(path) = self.ready.pop_front() else { break };
-            let Some(candidate) = self.candidates.get_mut(&path) else { continue };
+            let Some(candidate) = self.candidates.get(&path) else { continue };
             let Phase::Ready(last_try) = candidate.phase else { continue };
             let correlation_id = candidate.correlation_id;
-            if !candidate.announced {
-                candidate.announced = true;
-                let file = file_name(&path);
-                tracing::info!(event = "file_seen", %correlation_id, source = self.setup.context.name, file, "a finished file was found");
-                (self.setup.publish)(Event::FileSeen {
-                    source: self.setup.context.name.clone(),
-                    file,
-                    correlation_id: correlation_id.to_string(),
-                });
-            }
+            self.announce(&path);
             if let Some(other) = self.also_taken_by(&path) {
                 let message = format!(
                     "{} is matched by two sources, {:?} and {other:?}; neither takes it",
@@ -46,6 +43,15 @@ impl Worker {
                 break;
             }
         }
+    }
+
+    /// Tells of a finished file, once.
+    fn announce(&mut self, path: &Path) {
+        let Some(candidate) = self.candidates.get_mut(path).filter(|candidate| !candidate.announced) else { return };
+        candidate.announced = true;
+        let (source, file, correlation_id) = (self.setup.context.name.clone(), file_name(path), candidate.correlation_id);
+        tracing::info!(event = "file_seen", %correlation_id, source, file, "a finished file was found");
+        (self.setup.publish)(Event::FileSeen { source, file, correlation_id: correlation_id.to_string() });
     }
 
     pub(super) fn send_job(&mut self, path: PathBuf, correlation_id: CorrelationId, last_try: bool) -> Result<(), PathBuf> {

@@ -142,7 +142,11 @@ pub(super) fn lanes(connection: &Connection) -> rusqlite::Result<Vec<LaneRow>> {
                  coalesce(sum(c.count) FILTER (WHERE c.state = ?1), 0), coalesce(sum(c.bytes) FILTER (WHERE c.state = ?1), 0),
                  coalesce(sum(c.count) FILTER (WHERE c.state = ?2), 0), coalesce(sum(c.count) FILTER (WHERE c.state = ?3), 0)
              FROM counter c JOIN destination t ON t.destination = c.destination
-             GROUP BY t.name, c.priority HAVING max(c.count) > 0 ORDER BY t.name, c.priority",
+             GROUP BY t.name, c.priority HAVING max(c.count) > 0
+             UNION ALL
+             SELECT '', l.priority, 1, 0, 0, 0, 0 FROM lane l
+                 WHERE NOT EXISTS (SELECT 1 FROM counter c WHERE c.priority = l.priority AND c.count > 0)
+             ORDER BY 1, 2",
         )?
         .query_map(params![PENDING, FAILED, SENT], |row| {
             Ok(LaneRow {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::super::Places;
-use super::super::recover::Mark;
+use super::super::mark::Mark;
 use super::*;
 
 struct Store {

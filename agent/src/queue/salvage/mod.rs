@@ -27,7 +27,7 @@ use waybill_shared::text;
 use scan::{Read, TABLES};
 
 use super::codes::{EVICTED, FAILED, PENDING, STAGED};
-use super::recover::{CLOSED, Mark};
+use super::mark::Mark;
 use super::{Places, QueueError, schema};
 
 /// Part of the name of files that were set aside.
@@ -73,20 +73,21 @@ pub(super) fn salvage(
     // Private from its first byte, as any store is.
     waybill_shared::fs::create_new_private(&made).map_err(|error| unavailable(&error))?;
     let mut salvaged = rebuild(aside.as_deref(), &made, reason, now, finish).map_err(|error| unavailable(&error))?;
-    salvaged.spooled = keep_spool(places, &made, now)?;
+    let connection = Connection::open(&made).map_err(|error| unavailable(&error))?;
+    salvaged.spooled = keep_spool(&connection, places, now)?;
+    connection.close().map_err(|(_, error)| unavailable(&error))?;
     // From now on a store without a log is whole; until the new one is in its place, that there is none says enough.
-    mark.set(CLOSED).map_err(|error| unavailable(&error))?;
+    mark.whole().map_err(|error| unavailable(&error))?;
     atomic::publish(&made, &places.database).map_err(|error| unavailable(&error))?;
     Ok(salvaged)
 }
 
-/// Large reports lie in files of their own. Those that the new store does not name are whole all the same: they are set aside, and the table
-/// `loss` says where.
-fn keep_spool(places: &Places, made: &Path, now: Timestamp) -> Result<Option<(u64, PathBuf)>, QueueError> {
+/// Large reports lie in files of their own. Those that a store does not name which has lost something are whole all the same: they are set
+/// aside, and its table `loss` says where. How many, and the folder.
+pub(super) fn keep_spool(connection: &Connection, places: &Places, now: Timestamp) -> Result<Option<(u64, PathBuf)>, QueueError> {
     let unavailable =
         |error: &dyn std::fmt::Display| QueueError::Unavailable { path: text::path(&places.spool), reason: error.to_string() };
-    let connection = Connection::open(made).map_err(|error| unavailable(&error))?;
-    let named = schema::spooled(&connection).map_err(|error| unavailable(&error))?;
+    let named = schema::spooled(connection).map_err(|error| unavailable(&error))?;
     let mut unnamed = Vec::new();
     for file in std::fs::read_dir(&places.spool).map_err(|error| unavailable(&error))? {
         let file = file.map_err(|error| unavailable(&error))?;
@@ -109,12 +110,11 @@ fn keep_spool(places: &Places, made: &Path, now: Timestamp) -> Result<Option<(u6
     connection
         .execute("UPDATE loss SET what = what || ?1 WHERE loss = (SELECT max(loss) FROM loss)", [&said])
         .map_err(|error| unavailable(&error))?;
-    connection.close().map_err(|(_, error)| unavailable(&error))?;
     Ok(Some((unnamed.len() as u64, folder)))
 }
 
 /// Renames the store and what belongs to it; its new name, or that of one set aside before if there is none now.
-fn set_aside(database: &Path, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
+pub(super) fn set_aside(database: &Path, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
     let there = std::fs::metadata(database).is_ok_and(|file| file.len() > 0);
     let log = beside(database, "-wal");
     let log_there = std::fs::metadata(&log).is_ok_and(|file| file.len() > 0);
