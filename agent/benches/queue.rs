@@ -49,7 +49,7 @@ fn places(folder: &Path) -> Places {
 fn open(places: &Places) -> Opened {
     let text = "[[destination]]\nname='main'\nkind='folder'\nfolder='x'\n[queue]\nmax_entries=10000000\nmax_bytes=1000000000000\nmin_free_bytes=0\nmin_free_percent=0\n";
     let config = config::parse(text).expect("a configuration");
-    queue::open(places, &config, Box::new(|_| {})).expect("a queue")
+    queue::open_by(places, &config, Box::new(|_| {}), std::sync::Arc::new(jiff::Timestamp::now)).expect("a queue")
 }
 
 async fn close(opened: Opened) {

@@ -8,6 +8,8 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 use waybill_shared::error::{Code, ErrorReport};
 
+use crate::supervisor;
+
 /// Pieces of work that wait at one desk.
 const WAITING: usize = 32;
 
@@ -33,9 +35,7 @@ impl Desk {
                 job();
             }
         };
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(run)
+        let thread = supervisor::spawn(name, run)
             .map_err(|error| ErrorReport::new(Code::Internal, format!("no thread {name}: {error}")))?;
         Ok(Self { name, jobs, _thread: Arc::new(thread) })
     }

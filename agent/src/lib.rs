@@ -14,7 +14,7 @@
 //! - [`serve`]: the event hub, and the IPC service on it
 //! - [`config`]: the configuration's file, its backups, and what lies over it; [`secrets`]: tokens and passwords
 //! - [`access`]: the one gate; [`history`]: who did what; [`health`]: how well everything is; [`log`]: what happened
-//! - [`agent`]: the composition root; [`shutdown`]: how it stops
+//! - [`agent`]: the composition root; [`supervisor`]: what runs, and what becomes of what fails; [`shutdown`]: how it stops
 //! - [`cli`]: the command line; thin, everything else is above
 //!
 //! No stage reaches around another: the converter pool holds no HTTP client, the uploader never touches a source file.
@@ -37,4 +37,5 @@ pub mod queue;
 pub mod secrets;
 pub mod serve;
 pub mod shutdown;
+pub mod supervisor;
 pub mod upload;

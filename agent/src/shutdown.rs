@@ -48,6 +48,8 @@ pub struct Stopped {
     pub stragglers: Vec<String>,
     /// Deliveries that wait for the next start.
     pub unsent: u64,
+    /// Why the agent wants to be started again, if nobody had asked it to stop.
+    pub gave_up: Option<String>,
 }
 
 /// Waits until `done` or the limit; whether it was done. Looks often at first: an idle stop takes a fraction of a second.

@@ -137,6 +137,9 @@ pub fn no_window(reason: &str) -> String {
 
 // The station's configuration
 pub const NOT_CONFIGURED: &str = "This station is not set up yet: run `waybill-agent init`";
+pub const AGENT_ERROR: &str = "The agent is in error";
+pub const AGENT_ERROR_EXPLAINED: &str =
+    "A part that it cannot do without fails again and again. Nothing is lost; everything else goes on.";
 pub const CONFIG_PROBLEM: &str = "Something is wrong with the configuration";
 
 /// Which file is missing.

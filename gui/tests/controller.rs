@@ -381,6 +381,7 @@ impl Drop for Subscription {
 fn snapshot() -> Snapshot {
     Snapshot {
         agent: AgentInfo {
+            error: None,
             state: AgentState::Running,
             version: "0.1.0".to_owned(),
             pid: 1,

@@ -56,6 +56,8 @@ pub enum Exit {
     Forced = 10,
     /// Something looks wrong, or is not healthy: what was asked is answered, and the answer is bad.
     Unwell = 11,
+    /// It ended so that whoever started it starts it anew: service managers are told to.
+    RestartWanted = 12,
 }
 
 macro_rules! catalogue {
@@ -220,6 +222,10 @@ catalogue! {
     DataFolderUnavailable = "WB7002", Station, Store, 500, "Check that the folder exists, is on a local disk and may be written";
     /// Not everything ended in time at a stop
     StopForced = "WB7003", Internal, Forced, 500, "Nothing is lost: what was not finished is done at the next start";
+    /// A part of the agent fails again and again
+    TaskFailed = "WB7004", Internal, Internal, 500, "Stop the agent and start it again; nothing is lost by that. Report it with the cause, which `waybill-agent tasks` and the log name";
+    /// The agent ends because a part of it hangs
+    AgentHangs = "WB7005", Internal, RestartWanted, 500, "Nothing is lost. A service manager or the watchdog starts it again; if there is none, start it. Look at the disk that the named part works with";
     /// A fault of Waybill itself
     Internal = "WB9001", Internal, Internal, 500, "Report it with the log's last lines";
 }

@@ -83,6 +83,8 @@ pages! {
     AlreadyRunning = "WB7001",
     DataFolderUnavailable = "WB7002",
     StopForced = "WB7003",
+    TaskFailed = "WB7004",
+    AgentHangs = "WB7005",
     Internal = "WB9001",
 }
 

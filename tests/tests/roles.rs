@@ -91,6 +91,7 @@ table! {
     Request::ConversionErrors { .. } => Viewer, None, plain(Request::ConversionErrors { page: PAGE });
     Request::Subscribe => Viewer, None, plain(Request::Subscribe);
     Request::Unsubscribe => Viewer, None, plain(Request::Unsubscribe);
+    Request::Tasks => Viewer, None, plain(Request::Tasks);
     Request::Health { .. } => Viewer, None, plain(Request::Health { fresh: false });
     Request::History { .. } => Viewer, None, plain(Request::History { filter: HistoryFilter::default(), page: PAGE });
     Request::Logs { .. } => Viewer, None, plain(Request::Logs { filter: LogFilter::default(), limit: 10 });

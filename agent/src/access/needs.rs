@@ -20,6 +20,7 @@ pub fn needed(request: &Request) -> Role {
         | Request::Subscribe
         | Request::Unsubscribe
         | Request::Health { .. }
+        | Request::Tasks
         | Request::History { .. }
         | Request::Logs { .. }
         | Request::Config
@@ -81,6 +82,7 @@ pub fn described(request: &Request) -> (&'static str, String) {
         Request::ConversionErrors { .. } => ("errors.list", String::new()),
         Request::Subscribe | Request::Unsubscribe => ("events", String::new()),
         Request::Health { .. } => ("health", String::new()),
+        Request::Tasks => ("tasks", String::new()),
         Request::History { .. } => ("history.list", String::new()),
         Request::Logs { .. } => ("logs", String::new()),
         Request::Config | Request::ConfigBackups | Request::ConfigText { .. } | Request::ConfigDiff { .. } => {

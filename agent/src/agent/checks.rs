@@ -15,11 +15,10 @@ use crate::health::checks::{blocking::Threads, destination, disk, setup, source,
 use crate::health::{Check, Clock, Registry};
 use crate::queue::{Command, Gate, Reader, Writer};
 use crate::serve::hub::Hub;
+use crate::supervisor::Supervisor;
 use crate::upload::destination::Depth;
 use crate::upload::dispatcher::Order;
 
-/// A task may be silent for so long while it has something to do.
-const STALL: Duration = Duration::from_secs(60);
 /// So long may the oldest report wait before its destination is unhealthy.
 const OLDEST_UNHEALTHY: Duration = Duration::from_secs(24 * 3600);
 
@@ -35,7 +34,7 @@ pub(super) struct Checks {
     gate: Arc<Gate>,
     tests: Tests,
     orders: Orders,
-    tasks: TaskList,
+    supervisor: Supervisor,
     threads: Threads,
     clock: Clock,
     // Held while checks come and go.
@@ -59,9 +58,6 @@ struct Parts {
     removed: Vec<String>,
 }
 
-/// Names of the agent's tasks and whether each still runs.
-pub(super) type TaskList = Arc<dyn Fn() -> Vec<tasks::TaskStatus> + Send + Sync>;
-
 /// What the checks look at.
 pub(super) struct Looked<'a> {
     pub(super) base: &'a Path,
@@ -73,12 +69,12 @@ pub(super) struct Looked<'a> {
     pub(super) gate: Arc<Gate>,
     pub(super) tests: Tests,
     pub(super) orders: Orders,
-    pub(super) tasks: TaskList,
+    pub(super) supervisor: Supervisor,
 }
 
 impl Checks {
     pub(super) fn new(registry: Arc<Registry>, looked: Looked<'_>) -> Self {
-        let Looked { base, data, live, hub, reader, writer, gate, tests, orders, tasks } = looked;
+        let Looked { base, data, live, hub, reader, writer, gate, tests, orders, supervisor } = looked;
         Self {
             registry,
             base: base.to_owned(),
@@ -90,7 +86,7 @@ impl Checks {
             gate,
             tests,
             orders,
-            tasks,
+            supervisor,
             threads: Threads::default(),
             clock: Clock::system(),
             known: Mutex::default(),
@@ -143,9 +139,9 @@ impl Checks {
             self.setup(),
             self.store(),
             self.disk(config)?,
-            tasks::check(STALL, self.clock.clone(), {
-                let tasks = Arc::clone(&self.tasks);
-                move || tasks()
+            tasks::check({
+                let supervisor = self.supervisor.clone();
+                move || supervisor.list()
             }),
         ];
         for source in config.source.iter().filter(|source| source.enabled) {

@@ -12,8 +12,6 @@ use crate::shutdown::{self, StopAsked, Stopped};
 
 /// Longest time for the store to fold its log and close.
 const CLOSE: Duration = Duration::from_secs(20);
-/// Longest time for clients to be let go.
-const CLOSE_IPC: Duration = Duration::from_secs(2);
 /// Longest time for the history to be written.
 const CLOSE_HISTORY: Duration = Duration::from_secs(5);
 
@@ -21,6 +19,11 @@ impl Agent {
     pub(super) async fn close(self, asked: StopAsked) -> Stopped {
         let limits = self.live.load().effective.config.shutdown.clone();
         self.end(asked, limits).await.0
+    }
+
+    /// As [`Agent::close`], with no time for what is under way: something hangs already.
+    pub(super) async fn close_at_once(self, asked: StopAsked) -> Stopped {
+        self.end(asked, Shutdown { drain_secs: 0, cancel_secs: 2 }).await.0
     }
 
     /// Closes everything but the log, so that the agent can be opened anew in this process. What is under way is done again then.
@@ -33,7 +36,9 @@ impl Agent {
 
     async fn end(mut self, asked: StopAsked, limits: Shutdown) -> (Stopped, Kept) {
         self.hub.publish(Event::Agent { state: AgentState::Stopping });
-        self.chores.shutdown().await;
+        for chore in std::mem::take(&mut self.chores) {
+            chore.end().await;
+        }
         // A change of the configuration that has begun is brought to its end: it has deadlines of its own.
         let stragglers = match self.keeper.end().await {
             Some(works) => end(works, &limits, asked).await,
@@ -44,13 +49,12 @@ impl Agent {
         }
         let unsent = self.hub.with_snapshot(|snapshot| snapshot.queue.waiting);
         tracing::info!(event = "agent_stopped", unsent, "stopped");
-        self.close_ipc.cancel();
-        let _closed_by_exit = tokio::time::timeout(CLOSE_IPC, async { while self.servers.join_next().await.is_some() {} }).await;
+        self.connections.close().await;
         self.health.stop().await;
         if let Err(error) = self.history.close(CLOSE_HISTORY).await {
             tracing::warn!(event = "history_close_failed", reason = error.message, "its last entries may be missing");
         }
-        (Stopped { stragglers, unsent }, Kept { log: self.log, lock: self.lock })
+        (Stopped { stragglers, unsent, gave_up: None }, Kept { log: self.log, lock: self.lock })
     }
 }
 

@@ -6,6 +6,7 @@
 mod checks;
 mod chores;
 mod close;
+mod connections;
 pub mod keeper;
 mod snapshot;
 mod sources;
@@ -23,7 +24,6 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::Endpoint;
 use waybill_ipc::protocol::{AgentState, Connection, Event, Role};
@@ -42,7 +42,6 @@ use crate::config::{self, Loaded};
 use crate::convert::registry::Registry;
 use crate::desk::Desk;
 use crate::health;
-use crate::health::checks::tasks::TaskStatus;
 use crate::history::History;
 use crate::log::LogGuard;
 use crate::queue::{self, Damage, OnCommit, Opened, Places};
@@ -51,7 +50,9 @@ use crate::serve;
 use crate::serve::hub::Hub;
 use crate::serve::ipc::Service;
 use crate::shutdown::{StopAsked, StopRequests, Stopped};
-use checks::{Checks, Looked, TaskList};
+use crate::supervisor::{Supervisor, Task};
+use checks::{Checks, Looked};
+use connections::Connections;
 use keeper::{Follow, Keeper, Tools};
 pub use works::Orders;
 use works::{Plan, Works};
@@ -102,9 +103,6 @@ impl From<Loaded> for Active {
     }
 }
 
-/// File whose time says when the whole queue was looked at last.
-const CHECKED: &str = "queue.checked";
-
 /// A running agent.
 pub struct Agent {
     live: Live,
@@ -112,9 +110,8 @@ pub struct Agent {
     keeper: Keeper,
     history: History,
     health: Arc<health::Registry>,
-    servers: JoinSet<()>,
-    chores: JoinSet<()>,
-    close_ipc: CancellationToken,
+    connections: Connections,
+    chores: Vec<Task>,
     damage: Arc<Damage>,
     log: Arc<LogGuard>,
     // Last: the next agent may come in only when everything else is closed.
@@ -126,9 +123,23 @@ pub struct Agent {
 /// # Errors
 /// It could not start; nothing was taken.
 pub async fn run(instance: Instance, stop: StopRequests, asked: StopAsked, ready: impl FnOnce()) -> Result<Stopped, ErrorReport> {
+    run_under(&Supervisor::new((&waybill_shared::config::Health::default()).into()), instance, stop, asked, ready).await
+}
+
+/// As [`run`], with a supervisor of one's own.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) async fn run_under(
+    supervisor: &Supervisor,
+    instance: Instance,
+    stop: StopRequests,
+    asked: StopAsked,
+    ready: impl FnOnce(),
+) -> Result<Stopped, ErrorReport> {
     let (mut kept, mut ready, mut renewed) = (None, Some(ready), 0);
     loop {
-        let agent = Agent::open(&instance, stop.clone(), kept.take())?;
+        let agent = Agent::open(&instance, stop.clone(), kept.take(), supervisor)?;
         agent.hub.publish(Event::Agent { state: AgentState::Running });
         if let Some(ready) = ready.take() {
             ready();
@@ -137,6 +148,15 @@ pub async fn run(instance: Instance, stop: StopRequests, asked: StopAsked, ready
         let opened = Instant::now();
         tokio::select! {
             () = waiting.times(1) => return Ok(agent.close(asked).await),
+            why = supervisor.give_up() => {
+                tracing::error!(event = "agent_gives_up", why, "it ends so that it is started again");
+                let stopped = agent.close_at_once(asked).await;
+                return Ok(Stopped { gave_up: Some(why), ..stopped });
+            }
+            why = supervisor.begin_anew() => {
+                tracing::error!(event = "agent_failed", why, "the agent begins anew");
+                kept = Some(agent.renew(asked.clone()).await);
+            }
             reason = agent.damage.noticed() => {
                 // Opening it anew saves what can be read. What is damaged again at once is not helped by that.
                 let again_in = RENEW_AFTER[renewed.min(RENEW_AFTER.len() - 1)].saturating_sub(opened.elapsed());
@@ -151,6 +171,7 @@ pub async fn run(instance: Instance, stop: StopRequests, asked: StopAsked, ready
                 }
             }
         }
+        supervisor.forget_parts();
     }
 }
 
@@ -164,7 +185,7 @@ struct Kept {
 const RENEW_AFTER: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(3600)];
 
 impl Agent {
-    fn open(instance: &Instance, stop: StopRequests, kept: Option<Kept>) -> Result<Self, ErrorReport> {
+    fn open(instance: &Instance, stop: StopRequests, kept: Option<Kept>, supervisor: &Supervisor) -> Result<Self, ErrorReport> {
         // A configuration that cannot be used leaves everything as it was.
         look_at_config(instance)?;
         let (log, lock) = kept.map_or((None, None), |kept| (Some(kept.log), Some(kept.lock)));
@@ -190,13 +211,21 @@ impl Agent {
         let secrets = secrets::Store::open(instance, secrets::Place::of(instance, false))?;
 
         let late_hub: Arc<OnceLock<Hub>> = Arc::default();
-        let queue = open_queue(instance, &config, on_commit(Arc::clone(&late_hub)))?;
+        supervisor.set_rules((&config.health).into());
+        let queue = open_queue(instance, &config, on_commit(Arc::clone(&late_hub)), supervisor)?;
         let base = atomic::folder_of(&instance.config);
         let hub = late_hub.get_or_init(|| Hub::new(snapshot::initial(instance, &active, &base, &queue))).clone();
         let (reader, writer) = (queue.reader.clone(), queue.writer.clone());
         let (damage, clean) = (Arc::clone(&queue.damage), queue.found.clean);
-        let mut works =
-            Works::new(instance, base.clone(), secrets.clone(), queue, publisher(&hub), config.convert.worker_count())?;
+        let mut works = Works::new(
+            instance,
+            base.clone(),
+            secrets.clone(),
+            queue,
+            publisher(&hub),
+            config.convert.worker_count(),
+            supervisor,
+        )?;
         works.start(&active.plan(0, instance))?;
         let (pool, queue_gate) = (Arc::clone(&works.pool_slot), Arc::clone(&works.queue.gate));
         hub.with_snapshot(|snapshot| {
@@ -216,8 +245,6 @@ impl Agent {
         let (limits, limits_now) = watch::channel((&config.ipc).into());
         let stop_checks = CancellationToken::new();
         let health = Arc::new(health::Registry::new(Handle::current(), health::Clock::system(), stop_checks));
-        let alive = Arc::new(ArcSwap::from_pointee(works.alive()));
-        let own_tasks = OwnTasks::default();
         let checks = Checks::new(
             Arc::clone(&health),
             Looked {
@@ -230,14 +257,15 @@ impl Agent {
                 gate: Arc::clone(&queue_gate),
                 tests: Arc::clone(&works.tests),
                 orders: Arc::clone(&works.orders),
-                tasks: tasks(Arc::clone(&alive), Arc::clone(&own_tasks)),
+                supervisor: supervisor.clone(),
             },
         );
         checks.follow(&config)?;
         let follow: Follow = {
-            let (gate, log) = (Arc::clone(&gate), Arc::clone(&log));
+            let (gate, log, supervisor) = (Arc::clone(&gate), Arc::clone(&log), supervisor.clone());
             Box::new(move |config| {
                 gate.apply(access(config));
+                supervisor.set_rules((&config.health).into());
                 log.set_level(config.log.level);
                 // Nobody listens any more only while the agent stops.
                 let _stopping = limits.send((&config.ipc).into());
@@ -258,7 +286,7 @@ impl Agent {
             desk: Desk::open("config")?,
             follow,
             heartbeat: health.heartbeat(),
-            alive,
+            supervisor: supervisor.clone(),
         };
         let orders = Arc::clone(&works.orders);
         let (keeper, changes) = Keeper::start(works, tools);
@@ -287,37 +315,25 @@ impl Agent {
             gate,
             secrets,
             history: history.clone(),
+            supervisor: supervisor.clone(),
             health: Arc::clone(&health),
             reconvert,
             stop,
         })?);
-        let mut servers = JoinSet::new();
-        let close_ipc = CancellationToken::new();
-        let doors = servers.spawn(waybill_ipc::server::serve(listener, service, limits_now, close_ipc.clone()));
-
-        let mut chores: JoinSet<()> = JoinSet::new();
-        let retention = Desk::open("retention")?;
-        let purge_queue = chores.spawn(chores::purge_queue(writer.clone(), Arc::clone(&live)));
-        let check_queue = chores.spawn(chores::check_queue(
-            Places::of(instance),
-            instance.data.join(CHECKED),
-            Arc::clone(&damage),
-            clean,
-            Desk::open("queue-check")?,
-        ));
-        let forget_files = chores.spawn(chores::forget_files(reader, writer, retention.clone()));
-        let purge_folders = chores.spawn(chores::purge_folders(Arc::clone(&live), base.clone(), retention));
-        let purge_archive = chores::purge_archive(Arc::clone(&live), instance.clone(), base, Desk::open("archive")?);
-        let purge_archive = chores.spawn(purge_archive);
-        let _set_once = own_tasks.set(vec![
-            ("configuration", keeper.task()),
-            ("connections", doors),
-            ("retention of the queue", purge_queue),
-            ("check of the queue", check_queue),
-            ("retention of fingerprints", forget_files),
-            ("retention of folders", purge_folders),
-            ("retention of the archive", purge_archive),
-        ]);
+        let connections = Connections::open(supervisor, &endpoint, listener, service, limits_now);
+        let chores = chores::start(
+            supervisor,
+            chores::Parts {
+                instance: instance.clone(),
+                live: Arc::clone(&live),
+                hub: hub.clone(),
+                base,
+                reader,
+                writer,
+                damage: Arc::clone(&damage),
+                clean,
+            },
+        )?;
         tracing::info!(
             event = "agent_ready",
             endpoint = endpoint.name(),
@@ -325,7 +341,7 @@ impl Agent {
             destinations = config.destination.len(),
             "at work"
         );
-        Ok(Self { live, hub, keeper, history, health, damage, servers, chores, close_ipc, log, lock })
+        Ok(Self { live, hub, keeper, history, health, damage, connections, chores, log, lock })
     }
 }
 
@@ -347,18 +363,6 @@ pub fn access(config: &Config) -> access::Settings {
     };
     let access = &config.access;
     access::Settings { without_pin: role(access.without_pin), pin_minutes: access.pin_minutes, group: role(access.group) }
-}
-
-/// The agent's own tasks, by name; set once all are started.
-type OwnTasks = Arc<OnceLock<Vec<(&'static str, AbortHandle)>>>;
-
-/// The agent's tasks, for the health check.
-fn tasks(alive: Arc<ArcSwap<Vec<(String, bool)>>>, own: OwnTasks) -> TaskList {
-    Arc::new(move || {
-        let task = |(name, alive): &(String, bool)| TaskStatus { name: name.clone(), alive: *alive, last_progress_ms: None };
-        let own = own.get().into_iter().flatten().map(|(name, task)| ((*name).to_owned(), !task.is_finished()));
-        own.chain(alive.load().iter().cloned()).map(|known| task(&known)).collect()
-    })
 }
 
 fn folder_error(folder: &Path, error: &dyn std::fmt::Display) -> ErrorReport {
@@ -385,8 +389,8 @@ fn take_instance(instance: &Instance) -> Result<Lock, ErrorReport> {
     })
 }
 
-fn open_queue(instance: &Instance, config: &Config, on_commit: OnCommit) -> Result<Opened, ErrorReport> {
-    queue::open(&Places::of(instance), config, on_commit).map_err(|error| error.report())
+fn open_queue(instance: &Instance, config: &Config, on_commit: OnCommit, supervisor: &Supervisor) -> Result<Opened, ErrorReport> {
+    queue::open(&Places::of(instance), config, on_commit, supervisor).map_err(|error| error.report())
 }
 
 /// What became durable is published.

@@ -107,6 +107,7 @@ pub(super) fn initial(instance: &Instance, active: &Active, base: &Path, queue: 
     totals.count(&shown);
     Snapshot {
         agent: AgentInfo {
+            error: None,
             state: AgentState::Starting,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),

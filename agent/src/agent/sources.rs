@@ -17,6 +17,7 @@ use crate::intake::rescan::Patterns;
 use crate::intake::settle::Rules;
 use crate::intake::{Claims, Neighbour, Source, SourceSetup};
 use crate::queue::Opened;
+use crate::supervisor::Supervisor;
 
 /// How often a local folder is read as a whole.
 const RESCAN_LOCAL: Duration = Duration::from_secs(60);
@@ -32,6 +33,7 @@ pub(super) struct Common<'a> {
     pub(super) neighbours: &'a Arc<ArcSwap<Vec<Neighbour>>>,
     pub(super) pool: &'a Pool,
     pub(super) queue: &'a Opened,
+    pub(super) supervisor: &'a Supervisor,
     pub(super) publish: &'a Arc<dyn Fn(Event) + Send + Sync>,
 }
 
@@ -70,7 +72,7 @@ impl Common<'_> {
             publish: Arc::clone(self.publish),
             folder,
         };
-        Source::start(setup)
+        Source::start(setup, self.supervisor)
             .map_err(|error| ErrorReport::new(Code::Internal, format!("no thread for source {:?}: {error}", source.name)))
     }
 }

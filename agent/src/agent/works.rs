@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::protocol::{Configured, Event};
 use waybill_shared::config::{self, Config, Identity, Proxy, Tls, Upload, WhenFull};
@@ -24,8 +23,9 @@ use crate::archive::Archive;
 use crate::archive::reconvert::PoolSlot;
 use crate::convert::pool::Pool;
 use crate::convert::registry::Registry;
-use crate::intake::{Claims, Neighbour, Source, Told};
+use crate::intake::{self, Claims, Neighbour, Source, Told};
 use crate::queue::{Command, Door, LettingGo, NewRoutes, Opened, Routes};
+use crate::supervisor::{Part, Spec, Starts, Supervisor};
 use crate::upload::{destination, dispatcher};
 use crate::{secrets, shutdown};
 
@@ -73,7 +73,7 @@ type BuiltDestination = (DestinationPlan, Option<Arc<dyn destination::Destinatio
 struct Dispatcher {
     plan: DestinationPlan,
     destination: Arc<dyn destination::Destination>,
-    task: JoinSet<()>,
+    task: Part,
     door: Arc<Door>,
     orders: mpsc::Sender<dispatcher::Order>,
     drain: CancellationToken,
@@ -81,10 +81,23 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// True once its task has ended, however it did. A set of tasks counts those that nobody has asked for how they ended.
+    /// The name under which it is supervised.
+    fn supervised(&self) -> String {
+        dispatcher::supervised(&self.plan.destination.name)
+    }
+
     fn has_ended(&mut self) -> bool {
-        while self.task.try_join_next().is_some() {}
-        self.task.is_empty()
+        self.task.has_ended()
+    }
+
+    fn drain(&self) {
+        self.task.may_end();
+        self.drain.cancel();
+    }
+
+    fn cancel(&self) {
+        self.task.may_end();
+        self.cancel.cancel();
     }
 }
 
@@ -110,6 +123,7 @@ pub(super) struct Works {
     pub(super) pool_slot: PoolSlot,
     sources: Vec<(SourcePlan, Source)>,
     dispatchers: Vec<Dispatcher>,
+    supervisor: Supervisor,
 }
 
 impl Works {
@@ -121,8 +135,9 @@ impl Works {
         queue: Opened,
         publish: Arc<dyn Fn(Event) + Send + Sync>,
         workers: u32,
+        supervisor: &Supervisor,
     ) -> Result<Self, ErrorReport> {
-        let pool = Pool::start(workers, queue.writer.clone(), Arc::clone(&queue.backlog), instance.spool())
+        let pool = Pool::start(workers, queue.writer.clone(), Arc::clone(&queue.backlog), instance.spool(), supervisor)
             .map_err(|error| ErrorReport::new(Code::Internal, format!("no threads for the converters: {error}")))?;
         Ok(Self {
             base,
@@ -138,6 +153,7 @@ impl Works {
             pool: Some(pool),
             sources: Vec::new(),
             dispatchers: Vec::new(),
+            supervisor: supervisor.clone(),
         })
     }
 
@@ -232,8 +248,8 @@ impl Works {
             let name = plan.destination.name.clone();
             let door = self.queue.doors.hang(&name);
             let (orders, ordered) = mpsc::channel(dispatcher::ORDERS);
-            let mut task = JoinSet::new();
-            task.spawn(dispatcher::run(dispatcher::Setup {
+            let spec = Spec::new(dispatcher::supervised(&name), Starts::Owner);
+            let setup = dispatcher::Setup {
                 destination: Arc::clone(&destination),
                 name,
                 reader: self.queue.reader.clone(),
@@ -245,7 +261,11 @@ impl Works {
                 publish: Arc::clone(&self.publish),
                 drain: drain.clone(),
                 cancel: cancel.clone(),
-            }));
+            };
+            let task = self.supervisor.part(&spec, move |progress| async move {
+                dispatcher::run(setup, progress).await;
+                Ok(())
+            });
             self.dispatchers.push(Dispatcher { plan, destination, task, door, orders, drain, cancel });
         }
         let orders = |running: &Dispatcher| (running.plan.destination.name.to_ascii_lowercase(), running.orders.clone());
@@ -266,6 +286,7 @@ impl Works {
             pool,
             queue: &self.queue,
             publish: &self.publish,
+            supervisor: &self.supervisor,
         };
         let missing: Vec<SourcePlan> =
             source_plans(plan).filter(|wanted| !self.sources.iter().any(|(running, _)| running == wanted)).collect();
@@ -289,6 +310,7 @@ impl Works {
         for (plan, source) in ending {
             if source.is_finished() {
                 source.join();
+                self.supervisor.forget(&intake::supervised(&plan.source.name));
             } else {
                 tracing::error!(
                     event = "source_hangs",
@@ -303,35 +325,64 @@ impl Works {
         let (ending, staying) = std::mem::take(&mut self.dispatchers).into_iter().partition(|running| which(&running.plan));
         self.dispatchers = staying;
         let mut ending: Vec<Dispatcher> = ending;
-        ending.iter().for_each(|running| running.drain.cancel());
+        ending.iter().for_each(Dispatcher::drain);
         let ended = |ending: &mut Vec<Dispatcher>| ending.iter_mut().all(Dispatcher::has_ended);
         if !shutdown::until(DRAIN, None, || ended(&mut ending)).await {
-            ending.iter().for_each(|running| running.cancel.cancel());
+            ending.iter().for_each(Dispatcher::cancel);
             if !shutdown::until(CANCEL, None, || ended(&mut ending)).await {
-                ending.iter_mut().for_each(|running| running.task.abort_all());
+                ending.iter_mut().for_each(|running| running.task.cut_off());
             }
         }
         for running in &ending {
+            // What it did wrong is of no interest any more: what comes under its name is another one.
+            self.supervisor.forget(&running.supervised());
             self.queue.doors.remove(&running.plan.destination.name, &running.door);
         }
     }
 
-    /// Each part that should run as long as this configuration does, and whether it does.
-    pub(super) fn alive(&mut self) -> Vec<(String, bool)> {
-        let sources = self.sources.iter().map(|(plan, source)| (format!("source {}", plan.source.name), !source.is_finished()));
-        let destinations = self
-            .dispatchers
-            .iter_mut()
-            .map(|running| (format!("destination {}", running.plan.destination.name), !running.has_ended()));
-        sources.chain(destinations).collect()
+    /// Starts again what has failed, as far as it may be.
+    pub(super) fn heal(&mut self, plan: &Plan) {
+        if let Some(pool) = &mut self.pool {
+            pool.revive();
+        }
+        let supervisor = self.supervisor.clone();
+        let mut failed = Vec::new();
+        self.sources.retain(|(running, source)| {
+            let stays = !source.is_finished() || !supervisor.may_start(&intake::supervised(&running.source.name));
+            stays || {
+                failed.push(running.source.name.clone());
+                false
+            }
+        });
+        if !failed.is_empty()
+            && let Err(error) = self.start_sources(plan)
+        {
+            tracing::error!(
+                event = "source_not_started",
+                sources = failed.join(", "),
+                reason = error.message,
+                "tried again with the next change of the configuration"
+            );
+        }
+        let mut again = Vec::new();
+        for at in (0..self.dispatchers.len()).rev() {
+            if self.dispatchers[at].has_ended() && supervisor.may_start(&self.dispatchers[at].supervised()) {
+                again.push(self.dispatchers.remove(at));
+            }
+        }
+        for ended in again {
+            (self.publish)(Event::Sending { destination: ended.plan.destination.name.clone(), count: 0 });
+            self.start_built(vec![(ended.plan, Some(ended.destination))], true);
+        }
     }
 
     // Stopping the whole, phase by phase.
 
     /// Nothing new begins.
     pub(super) fn drain(&self) {
-        self.dispatchers.iter().for_each(|running| running.drain.cancel());
+        self.dispatchers.iter().for_each(Dispatcher::drain);
         if let Some(pool) = &self.pool {
+            pool.may_end();
             pool.stop_accepting();
         }
         self.pool_slot.store(None);
@@ -340,7 +391,7 @@ impl Works {
 
     /// What has begun is told to let go.
     pub(super) fn cancel(&self) {
-        self.dispatchers.iter().for_each(|running| running.cancel.cancel());
+        self.dispatchers.iter().for_each(Dispatcher::cancel);
         self.sources.iter().for_each(|(_, source)| source.tell(Told::Cancel));
     }
 
@@ -362,9 +413,11 @@ impl Works {
         for mut running in self.dispatchers.drain(..) {
             if !running.has_ended() {
                 stragglers.push(format!("destination {}", running.plan.destination.name));
-                running.task.abort_all();
+                running.task.cut_off();
             }
         }
+        self.queue.writer_thread.may_end();
+        self.queue.reader_threads.may_end();
         if let Some(pool) = self.pool.take() {
             if pool.active_count() == 0 && stragglers.is_empty() {
                 pool.join();
@@ -394,48 +447,4 @@ fn destination_plans(plan: &Plan) -> impl Iterator<Item = DestinationPlan> {
         tls: plan.config.tls.clone(),
         secrets: plan.secrets,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Nowhere;
-
-    impl destination::Destination for Nowhere {
-        fn address(&self) -> String {
-            String::new()
-        }
-        fn accepted_before(&self) {}
-        fn deliver(&self, _: destination::Parcel) -> destination::Delivery<'_> {
-            Box::pin(std::future::pending())
-        }
-        fn test(&self, _: destination::Depth) -> destination::Testing<'_> {
-            Box::pin(std::future::pending())
-        }
-    }
-
-    #[tokio::test]
-    async fn a_dispatcher_that_panicked_does_not_count_as_one_that_runs() {
-        let config = "[[destination]]\nname = \"x\"\nkind = \"folder\"\nfolder = \"out\"";
-        let config = config::parse(config).unwrap();
-        let plan = Plan { identity: config.identity(&[]), config, secrets: 0, archive: None };
-        let mut task = JoinSet::new();
-        let dies = task.spawn(async { panic!("as a test wants it") });
-        let mut dispatcher = Dispatcher {
-            plan: destination_plans(&plan).next().unwrap(),
-            destination: Arc::new(Nowhere),
-            task,
-            door: Arc::default(),
-            orders: mpsc::channel(1).0,
-            drain: CancellationToken::new(),
-            cancel: CancellationToken::new(),
-        };
-        while !dies.is_finished() {
-            tokio::task::yield_now().await;
-        }
-        assert!(dispatcher.has_ended());
-        dispatcher.task.spawn(std::future::pending());
-        assert!(!dispatcher.has_ended());
-    }
 }

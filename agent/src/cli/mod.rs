@@ -23,6 +23,7 @@ mod run;
 mod secret;
 mod status;
 mod stop;
+mod tasks;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -105,6 +106,8 @@ enum Command {
     Config(config::ConfigCommand),
     /// Show how well the agent is; for a container: `health --live`
     Health(health::HealthArgs),
+    /// Say what runs in the agent, and what became of what failed
+    Tasks(tasks::TasksArgs),
     /// Show who changed, tried or forced what
     #[command(subcommand)]
     History(HistoryCommand),
@@ -159,6 +162,7 @@ pub fn main() -> ExitCode {
             Command::Init(args) => with_runtime(init::main(&instance, &pin, *args)),
             Command::Config(command) => with_runtime(config::main(&instance, &pin, command)),
             Command::Health(args) => with_runtime(health::main(&instance, args)),
+            Command::Tasks(args) => with_runtime(tasks::main(&instance, &pin, args)),
             Command::History(HistoryCommand::List(args)) => with_runtime(history::main(&instance, &pin, args)),
             Command::Access(command) => with_runtime(access::main(&instance, &pin, command)),
             Command::Secret(command) => with_runtime(secret::main(&instance, &pin, command)),

@@ -10,7 +10,8 @@ use waybill_shared::text;
 use super::output;
 use crate::agent;
 use crate::platform::StopSignals;
-use crate::shutdown;
+use crate::shutdown::{self, Stopped};
+use crate::supervisor;
 
 /// Threads for tasks; blocking work has threads of its own.
 const TASK_THREADS: usize = 2;
@@ -22,6 +23,7 @@ pub(super) fn main(instance: Instance) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return output::fail(&ErrorReport::new(Code::Internal, format!("no runtime: {error}"))),
     };
+    supervisor::panic::install();
     warn_of_what_is_missing(&instance);
     let (stop, asked) = shutdown::channel();
     let result = runtime.block_on(async {
@@ -42,6 +44,7 @@ pub(super) fn main(instance: Instance) -> Exit {
     // What did not end in time does not hold up the exit: nothing of it is needed.
     runtime.shutdown_timeout(Duration::ZERO);
     match result {
+        Ok(Stopped { gave_up: Some(why), .. }) => output::fail(&ErrorReport::new(Code::AgentHangs, why)),
         Ok(stopped) if stopped.stragglers.is_empty() => Exit::Ok,
         Ok(stopped) => {
             let named = stopped.stragglers.join(", ");

@@ -104,6 +104,9 @@ fn show_text(snapshot: &Snapshot) {
     if !agent.identity.configured {
         output::line("THIS STATION IS NOT SET UP: `waybill-agent init`");
     }
+    if let Some(error) = &agent.error {
+        output::line(&format!("THE AGENT IS IN ERROR: {error}"));
+    }
     if let Some(problem) = &agent.config_problem {
         output::line(&format!("THE CONFIGURATION FILE IS NOT IN USE, the one before is. {problem}"));
         for fault in &problem.details {

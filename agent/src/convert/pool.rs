@@ -8,7 +8,6 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use waybill_shared::config::Identity;
@@ -23,6 +22,7 @@ use super::registry::Choice;
 use super::unit::{self, Finisher};
 use super::{ConvertError, Unit};
 use crate::queue::{Backlog, Command, Committed, Fingerprint, NewEntry, NewFile, QueueError, Writer};
+use crate::supervisor::{Spec, Starts, Supervisor, Thread};
 
 /// Longest wait for room between converter and commit; the file is tried again after it.
 const ROOM_WAIT: Duration = Duration::from_secs(30);
@@ -56,7 +56,42 @@ pub struct Job {
     /// True if it has waited long enough to be finished: an incomplete file is a broken one now.
     pub last_try: bool,
     /// Told exactly once.
-    pub tell: Box<dyn FnOnce(Conversion) + Send>,
+    pub tell: Teller,
+}
+
+impl Job {
+    /// The file of a job that nobody took: nothing came of it.
+    pub fn take_back(self) -> PathBuf {
+        let Self { path, mut tell, .. } = self;
+        tell.0 = None;
+        path
+    }
+}
+
+/// Tells what came of a file; also if what was to do it is gone.
+pub struct Teller(Option<Box<dyn FnOnce(Conversion) + Send>>);
+
+impl Teller {
+    /// One that calls this.
+    #[must_use]
+    pub fn new(tell: impl FnOnce(Conversion) + Send + 'static) -> Self {
+        Self(Some(Box::new(tell)))
+    }
+
+    fn tell(mut self, conversion: Conversion) {
+        if let Some(tell) = self.0.take() {
+            tell(conversion);
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        if let Some(tell) = self.0.take() {
+            let error = QueueError::Write("what was to convert it has ended by a fault".to_owned());
+            tell(Conversion::NotQueued { error });
+        }
+    }
 }
 
 /// What came of a file.
@@ -104,8 +139,10 @@ pub enum Conversion {
 /// The pool.
 pub struct Pool {
     jobs: crossbeam_channel::Sender<Job>,
-    threads: Vec<JoinHandle<()>>,
+    waiting: crossbeam_channel::Receiver<Job>,
+    threads: Vec<Thread>,
     shared: Arc<PoolShared>,
+    supervisor: Supervisor,
 }
 
 /// A handle to give files to the pool.
@@ -138,7 +175,13 @@ impl Pool {
     ///
     /// # Errors
     /// The OS gives no thread.
-    pub fn start(workers: u32, writer: Writer, backlog: Arc<Backlog>, spool: PathBuf) -> std::io::Result<Self> {
+    pub fn start(
+        workers: u32,
+        writer: Writer,
+        backlog: Arc<Backlog>,
+        spool: PathBuf,
+        supervisor: &Supervisor,
+    ) -> std::io::Result<Self> {
         let (jobs, waiting) = crossbeam_channel::bounded::<Job>(workers as usize * 2);
         let shared = Arc::new(PoolShared {
             writer,
@@ -148,17 +191,37 @@ impl Pool {
             active: AtomicUsize::new(0),
             next_key: AtomicU64::new(1),
         });
-        let threads = (1..=workers)
-            .map(|number| {
-                let (waiting, shared) = (waiting.clone(), Arc::clone(&shared));
-                std::thread::Builder::new().name(format!("converter-{number}")).spawn(move || {
-                    for job in waiting {
-                        work(job, &shared);
-                    }
-                })
-            })
-            .collect::<std::io::Result<_>>()?;
-        Ok(Self { jobs, threads, shared })
+        let mut pool = Self { jobs, waiting, threads: Vec::new(), shared, supervisor: supervisor.clone() };
+        for number in 1..=workers as usize {
+            let thread = pool.start_worker(number)?;
+            pool.threads.push(thread);
+        }
+        Ok(pool)
+    }
+
+    fn start_worker(&self, number: usize) -> std::io::Result<Thread> {
+        let (waiting, shared) = (self.waiting.clone(), Arc::clone(&self.shared));
+        let longest = Duration::from_secs(Budget::longest_secs()) + 2 * ROOM_WAIT;
+        let spec = Spec::new(worker(number), Starts::Owner).critical().may_take(longest);
+        self.supervisor.thread(&spec, &format!("converter-{number}"), move |progress| {
+            for job in waiting {
+                let _working = progress.work();
+                work(job, &shared);
+            }
+        })
+    }
+
+    /// Starts workers again that a fault has ended, as far as they may be.
+    pub fn revive(&mut self) {
+        for at in 0..self.threads.len() {
+            if !self.threads[at].has_ended() || !self.supervisor.may_start(&worker(at + 1)) {
+                continue;
+            }
+            match self.start_worker(at + 1) {
+                Ok(thread) => self.threads[at] = thread,
+                Err(error) => tracing::error!(event = "converter_not_started", number = at + 1, %error, "tried again"),
+            }
+        }
     }
 
     /// A handle for a source.
@@ -178,23 +241,30 @@ impl Pool {
         self.shared.stop.store(true, Ordering::Release);
     }
 
+    /// From now on the end of its workers is no failure.
+    pub fn may_end(&self) {
+        self.threads.iter().for_each(Thread::may_end);
+    }
+
     /// Waits for the workers, once all handles are gone.
     pub fn join(self) {
-        drop(self.jobs);
-        for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!(event = "converter_thread_died", "a converter thread ended with a panic");
-            }
-        }
+        self.may_end();
+        drop((self.jobs, self.waiting));
+        self.threads.into_iter().for_each(Thread::join);
     }
+}
+
+/// The name under which a worker is supervised.
+fn worker(number: usize) -> String {
+    format!("converter {number}")
 }
 
 fn work(job: Job, shared: &PoolShared) {
     if shared.stop.load(Ordering::Acquire) {
-        (job.tell)(Conversion::Stopped);
+        job.tell.tell(Conversion::Stopped);
         return;
     }
-    shared.active.fetch_add(1, Ordering::AcqRel);
+    let _active = Active::of(shared);
     let Job { path, archived, correlation_id, source, last_try, tell } = job;
     let read = || if archived { read_archived(&path, &source) } else { read_file(&path, &source, last_try) };
     let read = std::panic::catch_unwind(AssertUnwindSafe(read));
@@ -204,9 +274,24 @@ fn work(job: Job, shared: &PoolShared) {
     });
     match read {
         Ok(read) => convert(read, correlation_id, &source, last_try, shared, tell),
-        Err(conversion) => tell(conversion),
+        Err(conversion) => tell.tell(conversion),
     }
-    shared.active.fetch_sub(1, Ordering::AcqRel);
+}
+
+/// Counts a conversion while it runs.
+struct Active<'a>(&'a PoolShared);
+
+impl<'a> Active<'a> {
+    fn of(shared: &'a PoolShared) -> Self {
+        shared.active.fetch_add(1, Ordering::AcqRel);
+        Self(shared)
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// A file's reports on their way from its converter to the queue.
@@ -230,7 +315,7 @@ fn convert(
     source: &SourceContext,
     last_try: bool,
     shared: &PoolShared,
-    tell: Box<dyn FnOnce(Conversion) + Send>,
+    tell: Teller,
 ) {
     let mut handover = Handover {
         shared,
@@ -254,7 +339,7 @@ fn convert(
 
     if let Some(error) = handover.trouble.take() {
         handover.abandon();
-        return tell(Conversion::NotQueued { error });
+        return tell.tell(Conversion::NotQueued { error });
     }
     let file_error = match result {
         Ok(()) if handover.units == 0 => {
@@ -267,11 +352,11 @@ fn convert(
         }
         Err(ConvertError::Stopped) => {
             handover.abandon();
-            return tell(Conversion::Stopped);
+            return tell.tell(Conversion::Stopped);
         }
         Err(error @ ConvertError::Incomplete { .. }) if !last_try => {
             handover.abandon();
-            return tell(Conversion::Incomplete { error: error.report(&shown).with_correlation(correlation_id) });
+            return tell.tell(Conversion::Incomplete { error: error.report(&shown).with_correlation(correlation_id) });
         }
         Err(error) => Some(error),
     };
@@ -279,7 +364,7 @@ fn convert(
     if handover.reports == 0 {
         handover.abandon();
         let error = broken.unwrap_or_else(|| ErrorReport::new(Code::Internal, format!("{shown}: nothing was converted")));
-        return tell(Conversion::Broken { error, fingerprint: Some(read.fingerprint) });
+        return tell.tell(Conversion::Broken { error, fingerprint: Some(read.fingerprint) });
     }
     handover.commit(broken, tell);
 }
@@ -408,18 +493,18 @@ impl Handover<'_> {
         error
     }
 
-    fn commit(mut self, broken_units: Option<ErrorReport>, tell: Box<dyn FnOnce(Conversion) + Send>) {
+    fn commit(mut self, broken_units: Option<ErrorReport>, tell: Teller) {
         let (reports, bytes) = (self.entries.len(), self.bytes);
         let backlog = Arc::clone(&self.shared.backlog);
         if !backlog.take(reports, bytes, ROOM_WAIT) {
             self.abandon();
-            return tell(Conversion::NotQueued { error: QueueError::Write("the disk is too slow".to_owned()) });
+            return tell.tell(Conversion::NotQueued { error: QueueError::Write("the disk is too slow".to_owned()) });
         }
         let file = self.new_file(broken_units.is_none());
         let fingerprint = self.read.fingerprint.clone();
         let ack = Box::new(move |result: Result<Committed, QueueError>| {
             backlog.give(reports, bytes);
-            tell(match result {
+            tell.tell(match result {
                 Ok(committed) => Conversion::Stored { committed, fingerprint, broken_units },
                 Err(error) => Conversion::NotQueued { error },
             });

@@ -20,6 +20,7 @@ use crate::history::History;
 use crate::log;
 use crate::secrets;
 use crate::serve::answers::wanted;
+use crate::supervisor;
 
 /// Bytes of the log that go in, the newest.
 pub(super) const LOG_BYTES: u64 = 5 * 1024 * 1024;
@@ -46,7 +47,7 @@ impl<T: Send + 'static> Job<T> {
             let _late = told.send(work());
         };
         // It ends with its work; one that hangs ends with the process, and holds nothing that others need.
-        if let Err(error) = std::thread::Builder::new().name(name.to_owned()).spawn(run) {
+        if let Err(error) = supervisor::spawn(name, run) {
             let _first = refused.try_send(Err(format!("there is no thread for it: {error}")));
         }
         Self(answer)

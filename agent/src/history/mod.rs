@@ -37,6 +37,8 @@ use tokio::sync::{mpsc, oneshot};
 use waybill_ipc::protocol::{HistoryFilter, HistoryRow, Page};
 use waybill_shared::error::{Code, ErrorReport};
 
+use crate::supervisor;
+
 use entry::gap;
 pub use entry::{NewEntry, VALUE_BYTES};
 use store::{Store, StoreError};
@@ -119,7 +121,7 @@ impl History {
                 keeper.run(waiting);
             }
         };
-        let started = std::thread::Builder::new().name("history".to_owned()).spawn(run);
+        let started = supervisor::spawn("history", run);
         started.map_err(|error| StoreError::Unavailable(format!("its thread cannot be started: {error}")).report(path))?;
         opened.recv_timeout(OPEN_DEADLINE).unwrap_or_else(|_| Err(late()))?;
         Ok(Self { commands, missed })

@@ -27,4 +27,4 @@ pub mod source;
 pub mod watch;
 
 pub use claim::Claims;
-pub use source::{Neighbour, Source, SourceSetup, Told};
+pub use source::{Neighbour, Source, SourceSetup, Told, supervised};

@@ -43,10 +43,11 @@ impl Damage {
     /// Waits until damage is noticed; what it is.
     pub async fn noticed(&self) -> String {
         let mut told = self.told.subscribe();
-        // The sender lives as long as this.
-        match told.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await,
+        let reason = told.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(reason) => reason,
+            // The sender lives as long as this.
+            None => std::future::pending().await,
         }
     }
 }

@@ -23,6 +23,7 @@ use super::{
     Backlog, Counts, Damage, Doors, Full, Gate, Limits, Places, QueueError, Reader, SourceCounts, Writer, WriterThread, older,
     rank, rescue, schema,
 };
+use crate::supervisor::Supervisor;
 
 /// What tells the time.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -72,16 +73,16 @@ pub struct Found {
 ///
 /// # Errors
 /// [`QueueError`]: nothing was changed that matters; the agent must not start.
-pub fn open(places: &Places, config: &Config, on_commit: OnCommit) -> Result<Opened, QueueError> {
-    open_by(places, config, on_commit, Arc::new(Timestamp::now))
+pub fn open(places: &Places, config: &Config, on_commit: OnCommit, supervisor: &Supervisor) -> Result<Opened, QueueError> {
+    open_within(places, config, on_commit, Arc::new(Timestamp::now), writer::LONGEST, supervisor)
 }
 
-/// As [`open`], by a clock of one's own.
+/// As [`open`], by a clock of one's own, and with threads that nobody looks after.
 ///
 /// # Errors
 /// As [`open`].
 pub fn open_by(places: &Places, config: &Config, on_commit: OnCommit, now: Now) -> Result<Opened, QueueError> {
-    open_within(places, config, on_commit, now, writer::LONGEST)
+    open_within(places, config, on_commit, now, writer::LONGEST, &Supervisor::of_nobody())
 }
 
 /// As [`open_by`], with another longest time of a transaction.
@@ -91,6 +92,7 @@ pub(super) fn open_within(
     on_commit: OnCommit,
     now: Now,
     longest: Duration,
+    supervisor: &Supervisor,
 ) -> Result<Opened, QueueError> {
     let unavailable = |error: &dyn std::fmt::Display| QueueError::Unavailable {
         path: waybill_shared::text::path(&places.database),
@@ -116,7 +118,7 @@ pub(super) fn open_within(
     gate.set(found.full);
     gate.count_nowhere(state.sum(codes::NOWHERE, PENDING).count);
     let damage = Arc::new(Damage::new(mark.clone()));
-    let (reader, reader_threads) = super::read::start(&places.database, &places.spool, &damage)?;
+    let (reader, reader_threads) = super::read::start(&places.database, &places.spool, &damage, supervisor)?;
     let setup = Setup {
         connection,
         places: places.clone(),
@@ -128,7 +130,7 @@ pub(super) fn open_within(
         now,
         longest,
     };
-    let (writer, writer_thread) = writer::start(setup, state).map_err(|error| unavailable(&error))?;
+    let (writer, writer_thread) = writer::start(setup, state, supervisor).map_err(|error| unavailable(&error))?;
     let backlog = Arc::default();
     Ok(Opened { writer, writer_thread, reader, reader_threads, gate, backlog, doors, damage, deliveries, sources, found })
 }

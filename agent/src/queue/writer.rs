@@ -1,8 +1,6 @@
 //! The one thread that writes. It commits whatever is waiting together, and tells each only after the commit.
 
 use std::collections::HashMap;
-use std::thread::JoinHandle;
-
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -19,6 +17,7 @@ use super::transaction::{State, Transaction, failed};
 use super::{
     BreakerMemory, Committed, Damage, DeliveryKey, Doors, Gate, NewConversionError, NewFile, Outcome, Places, QueueError, older,
 };
+use crate::supervisor::{Progress, Spec, Starts, Supervisor, Thread};
 
 /// Commands that wait for the writer.
 const WAITING: usize = 1024;
@@ -190,16 +189,26 @@ pub struct Writer {
     commands: mpsc::Sender<Command>,
 }
 
-/// The writer's thread; it ends after [`Command::Close`].
+/// The writer's thread; it ends after [`Command::Close`], or with its last handle.
 #[derive(Debug)]
-pub struct WriterThread(JoinHandle<()>);
+pub struct WriterThread(Thread);
 
 impl WriterThread {
+    /// From now on its end is no failure.
+    pub fn may_end(&self) {
+        self.0.may_end();
+    }
+
+    /// True once it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.0.has_ended()
+    }
+
     /// Waits for the end.
     pub fn join(self) {
-        if self.0.join().is_err() {
-            tracing::error!(event = "queue_writer_died", "the queue's writer ended with a panic");
-        }
+        self.0.may_end();
+        self.0.join();
     }
 }
 
@@ -290,17 +299,19 @@ fn discard(file: NewFile) {
 }
 
 /// Starts the thread.
-pub(super) fn start(setup: Setup, state: State) -> std::io::Result<(Writer, WriterThread)> {
+pub(super) fn start(setup: Setup, state: State, supervisor: &Supervisor) -> std::io::Result<(Writer, WriterThread)> {
     let (commands, waiting) = mpsc::channel(WAITING);
-    let thread = std::thread::Builder::new().name("queue-writer".to_owned()).spawn(move || run(setup, state, waiting))?;
+    let spec = Spec::new("queue writer", Starts::Agent).critical();
+    let thread = supervisor.thread(&spec, "queue-writer", move |progress| run(setup, state, waiting, &progress))?;
     Ok((Writer { commands }, WriterThread(thread)))
 }
 
-fn run(mut setup: Setup, mut state: State, mut waiting: mpsc::Receiver<Command>) {
+fn run(mut setup: Setup, mut state: State, mut waiting: mpsc::Receiver<Command>, progress: &Progress) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut looked: Option<Instant> = None;
     let mut file = OwnFile::of(&setup);
     while let Some(first) = waiting.blocking_recv() {
+        let _working = progress.work();
         batch.push(first);
         while batch.len() < BATCH {
             match waiting.try_recv() {

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use waybill_shared::secret::Secret;
 
+use crate::supervisor;
+
 use super::SecretName;
 
 /// How long an asker waits.
@@ -122,7 +124,7 @@ impl Client {
         let cache = Arc::<Mutex<Cache>>::default();
         let shared = Arc::clone(&cache);
         // Owned by its channel: it ends when the last client is dropped.
-        std::thread::Builder::new().name("keyring".to_owned()).spawn(move || work(&keyring, &queue, &shared))?;
+        supervisor::spawn("keyring", move || work(&keyring, &queue, &shared))?;
         Ok(Self { jobs, cache, deadline })
     }
 

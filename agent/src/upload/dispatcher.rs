@@ -24,6 +24,7 @@ use super::breaker::{self, Allowed, Breaker, Limits};
 use super::destination::{Delivered, Destination, Parcel};
 use super::verdict::Verdict;
 use crate::queue::{BreakerMemory, Command, DeliveryKey, Door, Outcome, QueueError, Reader, ReadyDelivery, Remembered, Writer};
+use crate::supervisor::Progress;
 
 /// Deliveries fetched at once.
 const FETCH: usize = 128;
@@ -122,9 +123,25 @@ struct Settled {
     result: Result<(), QueueError>,
 }
 
+/// The name under which the dispatcher of a destination is supervised.
+#[must_use]
+pub fn supervised(name: &str) -> String {
+    format!("destination {name}")
+}
+
 /// Runs until it is drained or cancelled.
-pub async fn run(setup: Setup) {
-    begin(setup).await.run().await;
+pub async fn run(setup: Setup, progress: Progress) {
+    begin(setup).await.run(&progress).await;
+}
+
+/// What wakes a dispatcher.
+enum Woken {
+    Cancelled,
+    Looks,
+    Ordered(Order),
+    Ended(Result<(tokio::task::Id, (DeliveryKey, u32, Delivered)), tokio::task::JoinError>),
+    Settled(Settled),
+    Due,
 }
 
 /// A dispatcher with what is remembered of its destination.
@@ -185,10 +202,20 @@ fn was_open(memory: BreakerMemory) -> Option<breaker::Remembered> {
 }
 
 impl Dispatcher {
-    async fn run(mut self) {
+    async fn run(mut self, progress: &Progress) {
         let (drain, cancel, door) = (self.setup.drain.clone(), self.setup.cancel.clone(), Arc::clone(&self.setup.door));
         self.show_how_it_begins();
+        let mut woken = Woken::Looks;
         loop {
+            let working = progress.work();
+            match woken {
+                Woken::Cancelled => break,
+                Woken::Looks => {}
+                Woken::Ordered(order) => self.obey(order).await,
+                Woken::Ended(ended) => self.ended(ended).await,
+                Woken::Settled(settled) => self.settled(settled),
+                Woken::Due => self.hungry = true,
+            }
             self.look_behind_the_door();
             // Asked once: a drain that begins during the sending is noticed below.
             let draining = drain.is_cancelled();
@@ -199,15 +226,16 @@ impl Dispatcher {
             }
             self.tell_how_many();
             let appointment = self.appointment();
-            tokio::select! {
-                () = cancel.cancelled() => break,
-                () = drain.cancelled(), if !draining => {}
-                () = door.came() => {}
-                Some(order) = self.setup.orders.recv() => self.obey(order).await,
-                Some(ended) = self.sending.join_next_with_id() => self.ended(ended).await,
-                Some(settled) = self.settled.recv() => self.settled(settled),
-                () = tokio::time::sleep_until(appointment.into()) => self.hungry = true,
-            }
+            drop(working);
+            woken = tokio::select! {
+                () = cancel.cancelled() => Woken::Cancelled,
+                () = drain.cancelled(), if !draining => Woken::Looks,
+                () = door.came() => Woken::Looks,
+                Some(order) = self.setup.orders.recv() => Woken::Ordered(order),
+                Some(ended) = self.sending.join_next_with_id() => Woken::Ended(ended),
+                Some(settled) = self.settled.recv() => Woken::Settled(settled),
+                () = tokio::time::sleep_until(appointment.into()) => Woken::Due,
+            };
         }
         door.close();
         // Dropping the set closes the connections of what is still on its way; it is pending again at the next start.

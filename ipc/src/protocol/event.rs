@@ -160,6 +160,11 @@ pub enum Event {
         /// What.
         error: Option<ErrorReport>,
     },
+    /// The agent as a whole is in error, or is not any more.
+    AgentError {
+        /// What is wrong.
+        error: Option<ErrorReport>,
+    },
     /// The queue is full, or has room again.
     QueueFull {
         /// Whether it is full.

@@ -42,6 +42,52 @@ impl std::fmt::Display for HealthState {
     }
 }
 
+/// How a task or thread of the agent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// It runs.
+    Running,
+    /// It has work to do and gets no further.
+    Stalled,
+    /// It failed and is started again.
+    Restarting,
+    /// It failed too often and is left as it is.
+    Failed,
+}
+
+impl TaskState {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stalled => "STALLED",
+            Self::Restarting => "restarting",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// A task or thread that should run as long as the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRow {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a thread, which cannot be cancelled.
+    pub thread: bool,
+    /// Whether the agent cannot do without it.
+    pub critical: bool,
+    /// How it is.
+    pub state: TaskState,
+    /// Since when it runs, or is as it is, milliseconds since 1970 UTC.
+    pub since_ms: i64,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// Why it failed last, if it ever did.
+    pub cause: Option<String>,
+}
+
 /// What one check found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckResult {

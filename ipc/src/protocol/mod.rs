@@ -19,7 +19,7 @@ pub use access::{AccessStatus, Role};
 pub use config::{BackupRow, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion, MOST_EDITS, Unsent};
 pub use destination::{CertificateInfo, DestinationTest, DestinationTrial, ProcessRow};
 pub use event::{Configured, DestinationHead, Event, SourceHead, Update};
-pub use health::{CheckResult, HealthReport, HealthState};
+pub use health::{CheckResult, HealthReport, HealthState, TaskRow, TaskState};
 pub use hello::{AgentState, ClientKind, Frozen, Hello, StatusBrief};
 pub use history::{HistoryFilter, HistoryOutcome, HistoryRow, Via};
 pub use log::{LogFilter, LogLevelName, LogLine};

@@ -7,6 +7,7 @@ use waybill_shared::error::ErrorReport;
 use super::{
     AccessStatus, BackupRow, Changed, ConfigChanged, ConfigState, DeliveryState, DestinationTest, DestinationTrial, EntryDetails,
     FsckReport, HealthReport, HistoryRow, LaneRow, LogLine, LossRow, ProcessRow, Reconverted, ReportPart, SecretRow, Snapshot,
+    TaskRow,
 };
 
 /// An answer.
@@ -36,6 +37,8 @@ pub enum Reply {
     ConversionErrors(Vec<ConversionErrorRow>),
     /// To `Health`.
     Health(HealthReport),
+    /// To `Tasks`, by name.
+    Tasks(Vec<TaskRow>),
     /// To `History`.
     History(Vec<HistoryRow>),
     /// To `Logs`.

@@ -86,6 +86,8 @@ pub enum Request {
         /// Whether every check runs now; else what the checks found last.
         fresh: bool,
     },
+    /// What runs in the agent.
+    Tasks,
     /// What was changed, refused or forced, the newest first.
     History {
         /// Which entries.
@@ -224,6 +226,7 @@ impl Request {
             | Self::Subscribe
             | Self::Unsubscribe
             | Self::Health { .. }
+            | Self::Tasks
             | Self::History { .. }
             | Self::Logs { .. }
             | Self::Config

@@ -78,6 +78,8 @@ pub struct AgentInfo {
     pub config_problem: Option<ErrorReport>,
     /// The folder it owns.
     pub data: String,
+    /// What is wrong with it as a whole: something that it cannot do without has failed too often.
+    pub error: Option<ErrorReport>,
 }
 
 /// The queue as a whole.
@@ -349,6 +351,7 @@ impl Snapshot {
         match event {
             Event::Agent { state } => self.agent.state = *state,
             Event::Source { source, state, error } => self.source_changed(at_ms, source, *state, error.as_ref()),
+            Event::AgentError { error } => self.agent.error.clone_from(error),
             Event::FileSeen { source, .. } => self.with_source(source, |s| s.waiting += 1),
             Event::FileForgotten { source, .. } => self.with_source(source, |s| s.waiting = s.waiting.saturating_sub(1)),
             Event::FileQueued { source, file, correlation_id, reports, serial, destinations, whole } => {

@@ -265,6 +265,7 @@ fn events() -> Vec<Event> {
         Event::Configured(Box::new(configured())),
         Event::LetGo { destination: "old".into(), pending: 300, failed: 2, moved: 251, to: Some("main".into()) },
         Event::ConfigProblem { error: Some(error()) },
+        Event::AgentError { error: Some(error()) },
     ];
     events.extend(queue::events());
     events
@@ -345,6 +346,7 @@ pub fn row() -> DeliveryRow {
 pub fn snapshot() -> Snapshot {
     Snapshot {
         agent: AgentInfo {
+            error: Some(error()),
             state: AgentState::Running,
             version: "0.1.0".into(),
             pid: 4711,

@@ -4,7 +4,7 @@ use waybill_ipc::protocol::{
     AccessStatus, ArchiveFilter, ArchivePage, BackupRow, CertificateInfo, CheckResult, ConfigChange, ConfigChanged, ConfigState,
     ConfigValue, ConfigVersion, DestinationTest, DestinationTrial, Diagnosis, HealthReport, HealthState, HistoryFilter,
     HistoryOutcome, HistoryRow, LogFilter, LogLevelName, LogLine, Page, ProcessRow, ReconvertOutcome, Reconverted,
-    ReconvertedFile, ReconvertedReport, Reply, Request, Role, SecretRow, SecretText, Unsent, Via,
+    ReconvertedFile, ReconvertedReport, Reply, Request, Role, SecretRow, SecretText, TaskRow, TaskState, Unsent, Via,
 };
 use waybill_shared::config::compare::Difference;
 use waybill_shared::config::{Edit, Origin};
@@ -33,6 +33,7 @@ pub(super) fn families() -> Vec<Family> {
         family("request.logs.level", LEVELS, |level| {
             ask(Request::Logs { filter: LogFilter { level: Some(level), ..LogFilter::default() }, limit: 10 })
         }),
+        family("task.state", TASKS, |state| response(Ok(Reply::Tasks(vec![TaskRow { state, ..task() }])))),
         family("health.state", HEALTH, |state| response(Ok(Reply::Health(HealthReport { state, ..health() })))),
         family("health.check.state", HEALTH, |state| {
             response(Ok(Reply::Health(HealthReport { checks: vec![CheckResult { state, ..check() }], ..health() })))
@@ -60,6 +61,7 @@ const LEVELS: [LogLevelName; 5] =
     [LogLevelName::Trace, LogLevelName::Debug, LogLevelName::Info, LogLevelName::Warn, LogLevelName::Error];
 const OUTCOMES: [ReconvertOutcome; 4] =
     [ReconvertOutcome::WouldBeSent, ReconvertOutcome::Queued, ReconvertOutcome::UnderWay, ReconvertOutcome::NotSent];
+const TASKS: [TaskState; 4] = [TaskState::Running, TaskState::Stalled, TaskState::Restarting, TaskState::Failed];
 const ROLES: [Role; 3] = [Role::Viewer, Role::Operator, Role::Engineer];
 const AT: i64 = 1_700_000_000_000;
 
@@ -67,6 +69,7 @@ const AT: i64 = 1_700_000_000_000;
 pub(super) fn requests() -> Vec<Request> {
     vec![
         Request::Health { fresh: true },
+        Request::Tasks,
         Request::History {
             filter: HistoryFilter {
                 since_ms: Some(AT),
@@ -125,6 +128,7 @@ pub(super) fn requests() -> Vec<Request> {
 pub(super) fn replies() -> Vec<Reply> {
     vec![
         Reply::Health(health()),
+        Reply::Tasks(vec![task(), TaskRow { cause: None, thread: false, critical: false, ..task() }]),
         Reply::History(vec![history()]),
         Reply::Logs(vec![line(), LogLine { at_ms: None, level: None, ..line() }]),
         Reply::Config(Box::new(config())),
@@ -241,6 +245,18 @@ fn check() -> CheckResult {
         took_ms: Some(300),
         since_ms: Some(-1),
         values: vec![("oldest_secs".into(), "70".into())],
+    }
+}
+
+fn task() -> TaskRow {
+    TaskRow {
+        name: "queue writer".into(),
+        thread: true,
+        critical: true,
+        state: TaskState::Restarting,
+        since_ms: AT,
+        restarts: 2,
+        cause: Some("a fault of the program: no room".into()),
     }
 }
 

@@ -138,6 +138,11 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         &["access.pin_minutes"],
     ),
     ("fields/agent.rs", "health_is_looked_at_as_often_and_as_long_as_is_said", &["health.interval_secs", "health.timeout_secs"]),
+    (
+        "supervised.rs",
+        "a_thread_that_hangs_is_named_and_ends_the_agent_so_that_it_is_started_again",
+        &["health.task_check_secs", "health.task_stall_secs"],
+    ),
     ("health.rs", "little_room_on_the_disk_is_told_before_it_is_none", &["health.disk_warn_bytes"]),
     ("fields/agent.rs", "a_report_that_waits_longer_than_is_said_is_told", &["health.oldest_pending_minutes"]),
     ("fields/agent.rs", "lines_are_written_from_the_level_on_that_is_said", &["log.level"]),

@@ -12,9 +12,7 @@ mod prepare;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::protocol::{ConfigChange, ConfigChanged, Connection, Event, Unsent, Via};
 use waybill_shared::config::compare::Difference;
@@ -40,10 +38,13 @@ use crate::history::{History, NewEntry};
 use crate::queue::{LettingGo, QueueError, Release};
 use crate::serve::answers;
 use crate::serve::hub::Hub;
+use crate::supervisor::{Part, Progress, Spec, Starts, Supervisor};
 use crate::upload::destination::Destination;
 
 /// Changes that wait for their turn.
 const WAITING: usize = 32;
+/// A change takes this long at most: its parts are ended and started under deadlines of their own.
+const LONGEST_CHANGE: Duration = Duration::from_secs(120);
 /// How often the file is looked at. It is read once it has not changed between two looks: an editor may still be writing.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -138,15 +139,13 @@ pub(super) struct Tools {
     pub(super) desk: Desk,
     pub(super) follow: Follow,
     pub(super) heartbeat: Heartbeat,
-    /// What runs, for the health check of the tasks.
-    pub(super) alive: Arc<ArcSwap<Vec<(String, bool)>>>,
+    pub(super) supervisor: Supervisor,
 }
 
 /// The task.
 pub(super) struct Keeper {
     end: CancellationToken,
-    task: JoinSet<Works>,
-    handle: AbortHandle,
+    task: Part<Works>,
 }
 
 impl Keeper {
@@ -155,27 +154,18 @@ impl Keeper {
         let end = CancellationToken::new();
         let started_with = Arc::new(tools.live.load().effective.tree.clone());
         let keeping = Keeping { started_with: Arc::clone(&started_with), looked: None, settled: None, secrets: 0, works, tools };
-        let mut task = JoinSet::new();
-        let handle = task.spawn(keeping.run(asked, end.clone()));
-        (Self { end, task, handle }, Changes { asks, started_with })
+        let supervisor = keeping.tools.supervisor.clone();
+        let spec = Spec::new("configuration", Starts::Agent).critical().may_take(LONGEST_CHANGE);
+        let running = end.clone();
+        let task = supervisor.part(&spec, move |progress| async move { Ok(keeping.run(asked, running, &progress).await) });
+        (Self { end, task }, Changes { asks, started_with })
     }
 
-    /// The task, for those who want to know whether it runs.
-    pub(super) fn task(&self) -> AbortHandle {
-        self.handle.clone()
-    }
-
-    /// Ends the task, after the change that it is at; the works as it leaves them.
-    /// None if the task failed.
+    /// Ends the task, after the change that it is at; the works as it leaves them. None if the task has failed, or does not end in time.
     pub(super) async fn end(mut self) -> Option<Works> {
+        self.task.may_end();
         self.end.cancel();
-        match self.task.join_next().await? {
-            Ok(works) => Some(works),
-            Err(error) => {
-                tracing::error!(event = "keeper_failed", error = %error, "the task that keeps the configuration failed");
-                None
-            }
-        }
+        tokio::time::timeout(LONGEST_CHANGE, self.task.ended()).await.ok().flatten()
     }
 }
 
@@ -191,17 +181,24 @@ struct Keeping {
 }
 
 impl Keeping {
-    async fn run(mut self, mut asked: mpsc::Receiver<Ask>, end: CancellationToken) -> Works {
+    async fn run(mut self, mut asked: mpsc::Receiver<Ask>, end: CancellationToken, progress: &Progress) -> Works {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             self.tools.heartbeat.beat();
-            self.tools.alive.store(Arc::new(self.works.alive()));
             tokio::select! {
                 biased;
                 () = end.cancelled() => return self.works,
-                Some(ask) = asked.recv() => self.serve(ask).await,
-                _ = look.tick() => self.look_at_files().await,
+                Some(ask) = asked.recv() => {
+                    let _working = progress.work();
+                    self.serve(ask).await;
+                }
+                _ = look.tick() => {
+                    let _working = progress.work();
+                    let plan = self.tools.live.load().plan(self.secrets, &self.tools.instance);
+                    self.works.heal(&plan);
+                    self.look_at_files().await;
+                }
             }
         }
     }

@@ -14,8 +14,9 @@ use waybill_shared::id::CorrelationId;
 use waybill_shared::text;
 
 use crate::archive::file::Label;
-use crate::convert::pool::Conversion;
+use crate::convert::pool::{Conversion, Teller};
 use crate::queue::{Command, Committed, NewConversionError, QueueError, Writer};
+use crate::supervisor;
 
 /// Results that wait: one file is under way at a time, and those that took too long for an answer.
 const WAITING: usize = 256;
@@ -82,17 +83,15 @@ impl Books {
                 let _asker_left = ticket.answer.send(came);
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("reconvert-books".to_owned())
-            .spawn(run)
+        let thread = supervisor::spawn("reconvert-books", run)
             .map_err(|error| ErrorReport::new(Code::Internal, format!("no thread for archived files: {error}")))?;
         Ok(Self { results, _thread: thread })
     }
 
     /// Who is told what came of a file; never waits.
-    pub(super) fn teller(&self, ticket: Ticket) -> Box<dyn FnOnce(Conversion) + Send> {
+    pub(super) fn teller(&self, ticket: Ticket) -> Teller {
         let results = self.results.clone();
-        Box::new(move |conversion| {
+        Teller::new(move |conversion| {
             if let Err(lost) = results.try_send((ticket, conversion)) {
                 let (ticket, conversion) = lost.into_inner();
                 tracing::error!(event = "reconvert_not_told", correlation_id = %ticket.correlation_id, file = ticket.file_name(),

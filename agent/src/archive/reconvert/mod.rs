@@ -232,13 +232,19 @@ impl Work {
             // Held for a moment only: a stopping agent waits until nobody can give files any more.
             let sent = match self.parts.pool.load_full() {
                 Some(pool) => pool.try_send(job),
-                None => return Err(Stop(stopping())),
+                None => {
+                    job.take_back();
+                    return Err(Stop(stopping()));
+                }
             };
             match sent {
                 Ok(()) => return Ok(()),
                 Err(back) if Instant::now() < until => job = *back,
                 // The pool is busy with other files; this one was not begun.
-                Err(_) => return Err(Stop(busy())),
+                Err(back) => {
+                    back.take_back();
+                    return Err(Stop(busy()));
+                }
             }
             std::thread::sleep(BUSY_PAUSE);
         }

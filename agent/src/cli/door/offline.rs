@@ -148,6 +148,7 @@ impl Offline {
             | Request::BackupQueue
             | Request::ConversionErrors { .. }
             | Request::Health { .. }
+            | Request::Tasks
             | Request::Subscribe
             | Request::Unsubscribe
             | Request::TestDestination { .. }

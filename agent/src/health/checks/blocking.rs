@@ -13,6 +13,7 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::health::NoAnswer;
+use crate::supervisor;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -45,7 +46,7 @@ impl Threads {
         }
         targets.retain(|_, target| target.strong_count() > 0);
         let (jobs, waiting) = crossbeam_channel::bounded::<Job>(1);
-        std::thread::Builder::new().name(format!("health-{kind}")).spawn(move || {
+        supervisor::spawn(&format!("health-{kind}"), move || {
             for job in waiting {
                 job();
             }

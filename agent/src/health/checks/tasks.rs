@@ -1,69 +1,75 @@
-//! The agent's own tasks and threads: alive, and making progress.
+//! The agent's own tasks and threads, as the supervisor has them.
 
-use std::time::Duration;
-
+use waybill_ipc::protocol::HealthState;
 use waybill_shared::error::{Code, ErrorReport};
 
-use crate::health::{Check, Clock, Finding, moment};
+use crate::health::{Check, Finding};
+use crate::supervisor::{State, Status};
 
-/// A task or thread that should run as long as the agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaskStatus {
-    /// Its name.
-    pub name: String,
-    /// Whether it still runs.
-    pub alive: bool,
-    /// When it last made progress, milliseconds since 1970 UTC; none if it does not tell, or has nothing to do.
-    pub last_progress_ms: Option<i64>,
+/// The check `tasks`.
+pub fn check(tasks: impl Fn() -> Vec<Status> + Send + Sync + 'static) -> Check {
+    Check::new("tasks", move || std::future::ready(Ok(judge(&tasks())))).critical().cheap()
 }
 
-/// The check `tasks`. A task that tells of its progress may be silent for `stall`.
-pub fn check(stall: Duration, clock: Clock, tasks: impl Fn() -> Vec<TaskStatus> + Send + Sync + 'static) -> Check {
-    let run = move || std::future::ready(Ok(judge(&tasks(), stall, clock.now_ms())));
-    Check::new("tasks", run).critical().cheap()
-}
-
-fn judge(tasks: &[TaskStatus], stall: Duration, now_ms: i64) -> Finding {
+fn judge(tasks: &[Status]) -> Finding {
     if tasks.is_empty() {
         return Finding::unknown("no task is known");
     }
-    let limit = i64::try_from(stall.as_millis()).unwrap_or(i64::MAX);
-    let wrong = |task: &TaskStatus| match task.last_progress_ms {
-        _ if !task.alive => Some(format!("{} has ended", task.name)),
-        Some(last) if now_ms.saturating_sub(last) > limit => {
-            Some(format!("{} has made no progress since {}", task.name, moment(last)))
-        }
-        _ => None,
-    };
-    let wrong: Vec<String> = tasks.iter().filter_map(wrong).collect();
+    let wrong: Vec<(HealthState, String)> = tasks.iter().filter_map(wrong).collect();
     let finding = if wrong.is_empty() {
         Finding::healthy("all tasks run")
     } else {
-        let error = ErrorReport::new(Code::Internal, wrong.join("; "));
-        Finding::unhealthy(
-            error.with_fix("Nothing is lost. Stop the agent and start it again; report it with the log's last lines"),
-        )
+        let state = HealthState::worst_of(wrong.iter().map(|wrong| wrong.0));
+        let words: Vec<&str> = wrong.iter().map(|wrong| wrong.1.as_str()).collect();
+        let error = ErrorReport::new(Code::TaskFailed, words.join("; "));
+        Finding { state, ..Finding::unhealthy(error) }
     };
     finding.with("tasks", tasks.len()).with("tasks_not_well", wrong.len())
 }
 
+fn wrong(task: &Status) -> Option<(HealthState, String)> {
+    let (name, cause) = (&task.name, task.cause.as_deref().unwrap_or("unknown"));
+    match task.state {
+        State::Running => None,
+        State::Stalled(silent) => {
+            let words = format!("{name} has work to do and has got no further for {} s", silent.as_secs());
+            Some((HealthState::Unhealthy, words))
+        }
+        State::Restarting => Some((HealthState::Degraded, format!("{name} failed and is started again ({cause})"))),
+        State::Failed => Some((HealthState::Unhealthy, format!("{name} has failed too often ({cause})"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use waybill_ipc::protocol::HealthState::{Healthy, Unhealthy, Unknown};
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use waybill_ipc::protocol::HealthState::{Degraded, Healthy, Unhealthy, Unknown};
 
     use super::*;
 
     #[test]
-    fn a_task_that_ended_or_stalls_is_unhealthy_and_named() {
-        let task = |name: &str, alive, last_progress_ms| TaskStatus { name: name.to_owned(), alive, last_progress_ms };
-        let judge = |tasks: &[TaskStatus]| judge(tasks, Duration::from_secs(30), 100_000);
-        let good = [task("uploader", true, Some(99_000)), task("purge", true, None)];
-        assert_eq!(judge(&good).state, Healthy);
-        let ended = judge(&[good[0].clone(), task("purge", false, None)]);
-        assert_eq!((ended.state, ended.message.as_str()), (Unhealthy, "purge has ended"));
-        let stalled = judge(&[task("uploader", true, Some(69_999)), good[1].clone()]);
-        assert_eq!(stalled.state, Unhealthy);
-        assert!(stalled.message.starts_with("uploader has made no progress since"), "{}", stalled.message);
+    fn a_task_that_failed_or_stalls_is_not_well_and_named_with_its_cause() {
+        let task = |name: &str, state: State| Status {
+            name: name.to_owned(),
+            critical: false,
+            thread: false,
+            state,
+            since: Timestamp::UNIX_EPOCH,
+            restarts: 1,
+            cause: Some("no room".to_owned()),
+        };
+        let good = task("uploader", State::Running);
+        assert_eq!(judge(std::slice::from_ref(&good)).state, Healthy);
         assert_eq!(judge(&[]).state, Unknown, "nothing measured is not well");
+        for (state, expected, words) in [
+            (State::Restarting, Degraded, "purge failed and is started again (no room)"),
+            (State::Failed, Unhealthy, "purge has failed too often (no room)"),
+            (State::Stalled(Duration::from_secs(7)), Unhealthy, "purge has work to do and has got no further for 7 s"),
+        ] {
+            let finding = judge(&[good.clone(), task("purge", state)]);
+            assert_eq!((finding.state, finding.message.as_str()), (expected, words));
+        }
     }
 }

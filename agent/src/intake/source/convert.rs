@@ -11,7 +11,7 @@ use waybill_shared::id::CorrelationId;
 use waybill_shared::text;
 
 use super::{WORKING, Worker, file_name};
-use crate::convert::pool::{Conversion, Job};
+use crate::convert::pool::{Conversion, Job, Teller};
 use crate::intake::candidate::{Due, Phase, Taken};
 use crate::queue::{Committed, Fingerprint, QueueError};
 
@@ -62,7 +62,7 @@ impl Worker {
             correlation_id,
             source: Arc::clone(&self.setup.context),
             last_try,
-            tell: Box::new(move |conversion| {
+            tell: Teller::new(move |conversion| {
                 // There is room for every file under way; a source that has ended needs no answer.
                 let _ended = done.try_send((for_tell, conversion));
             }),
@@ -75,7 +75,7 @@ impl Worker {
                 self.working += 1;
                 Ok(())
             }
-            Err(job) => Err(job.path),
+            Err(job) => Err(job.take_back()),
         }
     }
 

@@ -12,7 +12,6 @@ use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -32,6 +31,7 @@ use crate::archive::Archive;
 use crate::convert::pool::{Conversion, PoolHandle, SourceContext};
 use crate::platform::{self, FileStat};
 use crate::queue::{Fingerprint, Gate, Reader, Writer};
+use crate::supervisor::{Progress, Spec, Starts, Supervisor, Thread};
 
 /// Most files of a source that are held in memory.
 pub const CANDIDATES: usize = 2048;
@@ -127,7 +127,7 @@ pub enum Told {
 pub struct Source {
     name: String,
     control: Sender<Told>,
-    thread: JoinHandle<()>,
+    thread: Thread,
 }
 
 impl Source {
@@ -135,10 +135,12 @@ impl Source {
     ///
     /// # Errors
     /// The OS gives no thread.
-    pub fn start(setup: SourceSetup) -> std::io::Result<Self> {
+    pub fn start(setup: SourceSetup, supervisor: &Supervisor) -> std::io::Result<Self> {
         let (control, told) = bounded(4);
         let name = setup.context.name.clone();
-        let thread = std::thread::Builder::new().name(format!("intake-{name}")).spawn(move || Worker::new(setup, told).run())?;
+        let spec = Spec::new(supervised(&name), Starts::Owner);
+        let thread =
+            supervisor.thread(&spec, &format!("intake-{name}"), move |progress| Worker::new(setup, told).run(&progress))?;
         Ok(Self { name, control, thread })
     }
 
@@ -150,6 +152,7 @@ impl Source {
 
     /// Tells it to end.
     pub fn tell(&self, what: Told) {
+        self.thread.may_end();
         // Full or gone: it is ending already.
         let _ending = self.control.try_send(what);
     }
@@ -157,15 +160,19 @@ impl Source {
     /// True once it has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        self.thread.has_ended()
     }
 
     /// Waits for the end.
     pub fn join(self) {
-        if self.thread.join().is_err() {
-            tracing::error!(event = "source_died", source = self.name, "a source ended with a panic");
-        }
+        self.thread.join();
     }
+}
+
+/// The name under which a source is supervised.
+#[must_use]
+pub fn supervised(name: &str) -> String {
+    format!("source {name}")
 }
 
 struct Worker {
@@ -195,6 +202,13 @@ struct Worker {
     file_trouble: Option<ErrorReport>,
     /// What was last published: state and message.
     published: Option<(SourceState, Option<String>)>,
+}
+
+impl Drop for Worker {
+    /// However it ends.
+    fn drop(&mut self) {
+        self.forget_what_is_open();
+    }
 }
 
 impl Worker {
@@ -228,7 +242,7 @@ impl Worker {
         }
     }
 
-    fn run(mut self) {
+    fn run(mut self, progress: &Progress) {
         if self.setup.after == After::Keep {
             self.remember_kept();
         }
@@ -237,6 +251,8 @@ impl Worker {
         }
         loop {
             let now = Instant::now();
+            let working = progress.work();
+            self.take_what_waits();
             if !self.draining {
                 self.read_folder(now);
                 self.look_at_due(now);
@@ -246,6 +262,7 @@ impl Worker {
             if self.draining && self.working == 0 {
                 break;
             }
+            drop(working);
             let wait = self.next_appointment(now).saturating_duration_since(Instant::now());
             crossbeam_channel::select! {
                 recv(self.told) -> told => match told {
@@ -253,16 +270,16 @@ impl Worker {
                     Ok(Told::Cancel) | Err(_) => break,
                 },
                 recv(self.done) -> done => if let Ok((path, conversion)) = done {
+                    let _working = progress.work();
                     self.converted(&path, conversion);
                 },
                 recv(self.changes) -> change => if let Ok(change) = change {
+                    let _working = progress.work();
                     self.changed(change);
                 },
                 default(wait) => {}
             }
-            self.take_what_waits();
         }
-        self.forget_what_is_open();
         (self.setup.publish)(Event::Source { source: self.name(), state: SourceState::Stopped, error: None });
     }
 

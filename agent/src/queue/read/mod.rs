@@ -13,7 +13,6 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,6 +24,7 @@ use waybill_shared::error::Code;
 use waybill_shared::id::CorrelationId;
 
 use super::{BreakerMemory, Damage, DeliveryKey, QueueError, schema};
+use crate::supervisor::{Progress, Spec, Starts, Supervisor, Thread};
 
 /// Threads that read.
 const THREADS: usize = 2;
@@ -58,16 +58,18 @@ pub struct Reader {
 
 /// The readers' threads; they end when every handle is gone.
 #[derive(Debug)]
-pub struct ReaderThreads(Vec<JoinHandle<()>>);
+pub struct ReaderThreads(Vec<Thread>);
 
 impl ReaderThreads {
+    /// From now on their end is no failure.
+    pub fn may_end(&self) {
+        self.0.iter().for_each(Thread::may_end);
+    }
+
     /// Waits for the end.
     pub fn join(self) {
-        for thread in self.0 {
-            if thread.join().is_err() {
-                tracing::error!(event = "queue_reader_died", "a reader of the queue ended with a panic");
-            }
-        }
+        self.may_end();
+        self.0.into_iter().for_each(Thread::join);
     }
 }
 
@@ -112,21 +114,27 @@ pub struct Remembered {
     pub held: bool,
 }
 
-pub(super) fn start(database: &Path, spool: &Path, damage: &Arc<Damage>) -> Result<(Reader, ReaderThreads), QueueError> {
+pub(super) fn start(
+    database: &Path,
+    spool: &Path,
+    damage: &Arc<Damage>,
+    supervisor: &Supervisor,
+) -> Result<(Reader, ReaderThreads), QueueError> {
     let unavailable = |reason: String| QueueError::Unavailable { path: waybill_shared::text::path(database), reason };
     let (jobs, waiting) = crossbeam_channel::bounded::<Job>(WAITING);
     let mut threads = Vec::with_capacity(THREADS);
     for number in 1..=THREADS {
         let mut connection = schema::open_reader(database).map_err(|error| unavailable(error.to_string()))?;
         let waiting = waiting.clone();
-        let thread = std::thread::Builder::new()
-            .name(format!("queue-reader-{number}"))
-            .spawn(move || {
-                for job in waiting {
-                    job(&mut connection);
-                }
-            })
-            .map_err(|error| unavailable(error.to_string()))?;
+        let spec = Spec::new(format!("queue reader {number}"), Starts::Agent).critical();
+        let read = move |progress: Progress| {
+            for job in waiting {
+                let _working = progress.work();
+                job(&mut connection);
+            }
+        };
+        let thread = supervisor.thread(&spec, &format!("queue-reader-{number}"), read);
+        let thread = thread.map_err(|error| unavailable(error.to_string()))?;
         threads.push(thread);
     }
     Ok((Reader { jobs, spool: spool.to_owned(), damage: Arc::clone(damage), patience: PATIENCE }, ReaderThreads(threads)))

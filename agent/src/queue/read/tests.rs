@@ -26,7 +26,7 @@ impl Store {
         let places =
             Places { database: database.clone(), spool: folder.path().join("spool"), evicted: folder.path().join("evicted") };
         let damage = Arc::new(Damage::new(Mark::of(&places)));
-        let (reader, threads) = start(&database, folder.path(), &damage).unwrap();
+        let (reader, threads) = start(&database, folder.path(), &damage, &Supervisor::of_nobody()).unwrap();
         Self { reader, threads, _writer: writer, folder }
     }
 

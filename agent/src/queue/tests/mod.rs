@@ -53,7 +53,7 @@ impl Store {
     fn open(&mut self, text: &str) {
         let events = Arc::clone(&self.events);
         let on_commit: OnCommit = Box::new(move |mut new| events.lock().unwrap().append(&mut new));
-        self.queue = Some(super::open(&self.places(), &config(text), on_commit).unwrap());
+        self.queue = Some(super::open_by(&self.places(), &config(text), on_commit, Arc::new(Timestamp::now)).unwrap());
     }
 
     fn queue(&self) -> &Opened {

@@ -124,7 +124,7 @@ async fn a_store_of_a_newer_program_is_refused_and_not_touched() {
     let database = store.places().database;
     Connection::open(&database).unwrap().pragma_update(None, "user_version", schema::VERSION + 1).unwrap();
     let before = std::fs::read(&database).unwrap();
-    let refused = super::super::open(&store.places(), &config(ONE), Box::new(|_| {}));
+    let refused = super::super::open_by(&store.places(), &config(ONE), Box::new(|_| {}), Arc::new(Timestamp::now));
     assert!(matches!(refused, Err(QueueError::TooNew { found: 3, known: 2, .. })));
     assert_eq!(std::fs::read(&database).unwrap(), before);
 }

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::super::recover::open_within;
 use super::*;
+use crate::supervisor::Supervisor;
 
 /// Nobody waits longer than this, however slow the machine is.
 const BOUND: Duration = Duration::from_secs(60);
@@ -18,7 +19,8 @@ impl Store {
         let mut store = Self::empty();
         let events = Arc::clone(&store.events);
         let on_commit: OnCommit = Box::new(move |mut new| events.lock().unwrap().append(&mut new));
-        let opened = open_within(&store.places(), &config(text), on_commit, Arc::new(Timestamp::now), longest);
+        let opened =
+            open_within(&store.places(), &config(text), on_commit, Arc::new(Timestamp::now), longest, &Supervisor::of_nobody());
         store.queue = Some(opened.unwrap());
         store
     }

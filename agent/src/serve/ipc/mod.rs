@@ -32,6 +32,7 @@ use crate::history::{History, NewEntry};
 use crate::queue::{Reader, Writer};
 use crate::secrets;
 use crate::shutdown::StopRequests;
+use crate::supervisor::Supervisor;
 
 /// Longest time for the answers of the health checks.
 const HEALTH: Duration = Duration::from_secs(5);
@@ -58,6 +59,8 @@ pub struct Parts {
     pub secrets: secrets::Store,
     /// Who did what.
     pub history: History,
+    /// What runs.
+    pub supervisor: Supervisor,
     /// How well everything is.
     pub health: Arc<health::Registry>,
     /// Sends archived files again.
@@ -157,6 +160,7 @@ impl Service {
             Request::ConversionErrors { page } => {
                 parts.reader.conversion_errors(page).await.map(Reply::ConversionErrors).map_err(|error| error.report())
             }
+            Request::Tasks => Ok(Reply::Tasks(parts.supervisor.list().into_iter().map(Into::into).collect())),
             Request::Health { fresh } => Ok(Reply::Health(parts.health.report(fresh, HEALTH).await)),
             Request::History { filter, page } => parts.history.list(&filter, page).await.map(Reply::History),
             Request::Logs { filter, limit } => self.logs(filter, limit).await.map(Reply::Logs),

@@ -22,6 +22,7 @@ use waybill_shared::fs::{folder, sync_folder};
 use waybill_shared::text::{self, file_name_component};
 
 use super::{Delivered, Delivery, Depth, Destination, Parcel, Testing, call_limit, millis};
+use crate::supervisor;
 use crate::upload::verdict::Verdict;
 
 /// Threads that write; more only wait for the same disk.
@@ -55,7 +56,7 @@ impl Folder {
         let threads = (1..=upload.concurrency.min(THREADS))
             .map(|number| {
                 let (waiting, folder, testing) = (waiting.clone(), folder.clone(), Arc::clone(&testing));
-                std::thread::Builder::new().name(format!("folder-{name}-{number}")).spawn(move || {
+                supervisor::spawn(&format!("folder-{name}-{number}"), move || {
                     for job in waiting {
                         match job {
                             Job::Write(parcel, told) => {

@@ -11,13 +11,13 @@ use crate::theme::{TextKind, size};
 use crate::widgets::{connection_banner, connection_page};
 
 mod activity;
-mod configuration;
 mod destinations;
 mod plot;
 mod sources;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 /// The overview. Keeps nothing: all it shows is in the model.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ fn contents(ui: &mut Ui, model: &Model) -> Option<Command> {
     if model.stale_since_ms().is_some() {
         ui.multiply_opacity(size::STALE_OPACITY);
     }
-    configuration::show(ui, &snapshot.agent);
+    trouble::show(ui, &snapshot.agent);
     summary::show(ui, snapshot);
     if ui.available_width() >= size::TWO_COLUMNS {
         two_columns(ui, |ui| places(ui, snapshot), |ui| events(ui, model, snapshot));

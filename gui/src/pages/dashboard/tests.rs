@@ -187,6 +187,21 @@ fn a_faulty_configuration_file_shows_every_fault_and_what_to_do_until_it_is_mend
 }
 
 #[test]
+fn an_agent_in_error_shows_why_and_what_to_do_until_it_is_not() {
+    let mut model = connected(sample::snapshot());
+    assert!(page(model.clone(), WIDE).query_by_label("The agent is in error").is_none());
+    let error = Some(ErrorReport::new(Code::TaskFailed, "queue writer has failed too often (no room)"));
+    model.updated(Update::Event { seq: 2, at_ms: 1, event: Event::AgentError { error } });
+    let shown = page(model.clone(), WIDE);
+    let banner = shown.get_by_role_and_label(Role::Group, "The agent is in error");
+    for text in ["queue writer has failed too often (no room)", Code::TaskFailed.fix(), "WB7004"] {
+        banner.get_by_label(text);
+    }
+    model.updated(Update::Event { seq: 3, at_ms: 2, event: Event::AgentError { error: None } });
+    assert!(page(model, WIDE).query_by_label("The agent is in error").is_none());
+}
+
+#[test]
 fn faults_that_are_not_listed_are_counted() {
     let mut snapshot = sample::snapshot();
     snapshot.destinations[1].error = Some(faulty(8));

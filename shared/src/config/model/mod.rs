@@ -387,6 +387,10 @@ section! {
         interval_secs: u64 = 30, rule range(1, 3600), unit "s";
         /// Longest time for one check
         timeout_secs: u64 = 5, rule range(1, 60), unit "s";
+        /// How often it is looked whether a task or thread of the agent has work to do and gets no further
+        task_check_secs: u64 = 30, rule range(1, 300), unit "s";
+        /// How long a piece of work may take without a sign of getting further; then a task is cancelled and started again, a thread is named, and after twice the time the agent ends to be started again if it cannot do without it
+        task_stall_secs: u64 = 120, rule range(5, 3600), unit "s";
         /// Free space on the data folder's disk below which health is degraded
         disk_warn_bytes: u64 = 2 * 1024 * 1024 * 1024, rule range(0, 1 << 50), unit "bytes";
         /// How long the oldest report may wait before its destination counts as degraded

@@ -74,7 +74,7 @@ async fn eight_producers_and_eight_consumers_lose_nothing_and_double_nothing() {
     });
     let drained = setup.drain.clone();
     let mut running = JoinSet::new();
-    running.spawn(run(setup));
+    running.spawn(run(setup, Progress::of_nobody()));
 
     // Threads, as converters are.
     let feeder = station.feeder();

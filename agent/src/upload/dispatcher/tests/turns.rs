@@ -46,7 +46,7 @@ impl Load {
         let (setup, _orders) = station.setup(upload, answer);
         let drained = setup.drain.clone();
         let mut running = JoinSet::new();
-        running.spawn(run(setup));
+        running.spawn(run(setup, Progress::of_nobody()));
         tokio::time::timeout(PATIENCE, self.done.cancelled()).await.expect("it comes to an end");
         drain(drained, running).await;
     }

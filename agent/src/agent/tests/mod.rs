@@ -1,5 +1,7 @@
 //! What the tests of other modules share.
 
+mod supervised;
+
 use waybill_ipc::protocol::{DestinationHead, DestinationStatus, Snapshot};
 
 /// A snapshot with one destination `d`.

@@ -1,4 +1,4 @@
-//! What is wrong with the station's configuration. Nothing while all is well.
+//! What is wrong with the agent as a whole, and with the station's configuration. Nothing while all is well.
 
 use eframe::egui::{Label, Ui};
 use waybill_ipc::protocol::AgentInfo;
@@ -8,6 +8,12 @@ use crate::theme::{TextKind, Tone, size};
 use crate::widgets::{card, region, whole_error_panel};
 
 pub(super) fn show(ui: &mut Ui, agent: &AgentInfo) {
+    if let Some(error) = &agent.error {
+        banner(ui, text::AGENT_ERROR, text::AGENT_ERROR_EXPLAINED, |ui| {
+            ui.add_space(size::GAP_TINY);
+            whole_error_panel(ui, Tone::Bad, error);
+        });
+    }
     if let Some(problem) = &agent.config_problem {
         banner(ui, text::CONFIG_PROBLEM, &text::config_file(&agent.config), |ui| {
             ui.add_space(size::GAP_TINY);
