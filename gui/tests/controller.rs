@@ -382,6 +382,7 @@ fn snapshot() -> Snapshot {
     Snapshot {
         agent: AgentInfo {
             error: None,
+            stopping: None,
             state: AgentState::Running,
             version: "0.1.0".to_owned(),
             pid: 1,

@@ -111,6 +111,8 @@ pub struct Agent {
     history: History,
     health: Arc<health::Registry>,
     connections: Connections,
+    sending: CancellationToken,
+    supervisor: Supervisor,
     chores: Vec<Task>,
     damage: Arc<Damage>,
     log: Arc<LogGuard>,
@@ -288,7 +290,7 @@ impl Agent {
             heartbeat: health.heartbeat(),
             supervisor: supervisor.clone(),
         };
-        let orders = Arc::clone(&works.orders);
+        let (orders, sending) = (Arc::clone(&works.orders), works.sending());
         let (keeper, changes) = Keeper::start(works, tools);
 
         let endpoint = Endpoint::of(instance);
@@ -341,7 +343,8 @@ impl Agent {
             destinations = config.destination.len(),
             "at work"
         );
-        Ok(Self { live, hub, keeper, history, health, damage, connections, chores, log, lock })
+        let supervisor = supervisor.clone();
+        Ok(Self { live, hub, keeper, history, health, damage, connections, sending, supervisor, chores, log, lock })
     }
 }
 

@@ -108,6 +108,7 @@ pub(super) fn initial(instance: &Instance, active: &Active, base: &Path, queue: 
     Snapshot {
         agent: AgentInfo {
             error: None,
+            stopping: None,
             state: AgentState::Starting,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),

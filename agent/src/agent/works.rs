@@ -86,7 +86,7 @@ impl Dispatcher {
         dispatcher::supervised(&self.plan.destination.name)
     }
 
-    fn has_ended(&mut self) -> bool {
+    fn has_ended(&self) -> bool {
         self.task.has_ended()
     }
 
@@ -123,6 +123,7 @@ pub(super) struct Works {
     pub(super) pool_slot: PoolSlot,
     sources: Vec<(SourcePlan, Source)>,
     dispatchers: Vec<Dispatcher>,
+    sending: CancellationToken,
     supervisor: Supervisor,
 }
 
@@ -153,6 +154,7 @@ impl Works {
             pool: Some(pool),
             sources: Vec::new(),
             dispatchers: Vec::new(),
+            sending: CancellationToken::new(),
             supervisor: supervisor.clone(),
         })
     }
@@ -189,8 +191,8 @@ impl Works {
     }
 
     /// What a plan wants and does not run, or has ended: empty if all is well.
-    pub(super) fn missing(&mut self, plan: &Plan) -> Vec<String> {
-        let ended: Vec<bool> = self.dispatchers.iter_mut().map(Dispatcher::has_ended).collect();
+    pub(super) fn missing(&self, plan: &Plan) -> Vec<String> {
+        let ended: Vec<bool> = self.dispatchers.iter().map(Dispatcher::has_ended).collect();
         let runs = |wanted: &DestinationPlan| {
             self.dispatchers.iter().zip(&ended).any(|(running, ended)| running.plan == *wanted && !ended)
         };
@@ -244,7 +246,7 @@ impl Works {
     fn start_built(&mut self, built: Vec<BuiltDestination>, goes_on: bool) {
         for (plan, destination) in built {
             let Some(destination) = destination else { continue };
-            let (drain, cancel) = (CancellationToken::new(), CancellationToken::new());
+            let (drain, cancel) = (self.sending.child_token(), CancellationToken::new());
             let name = plan.destination.name.clone();
             let door = self.queue.doors.hang(&name);
             let (orders, ordered) = mpsc::channel(dispatcher::ORDERS);
@@ -303,7 +305,7 @@ impl Works {
         let ending: Vec<(SourcePlan, Source)> = ending;
         for (limit, told) in [(DRAIN, Told::Drain), (CANCEL, Told::Cancel)] {
             ending.iter().for_each(|(_, source)| source.tell(told));
-            if shutdown::until(limit, None, || ending.iter().all(|(_, source)| source.is_finished())).await {
+            if shutdown::until(limit, || ending.iter().all(|(_, source)| source.is_finished())).await {
                 break;
             }
         }
@@ -326,10 +328,10 @@ impl Works {
         self.dispatchers = staying;
         let mut ending: Vec<Dispatcher> = ending;
         ending.iter().for_each(Dispatcher::drain);
-        let ended = |ending: &mut Vec<Dispatcher>| ending.iter_mut().all(Dispatcher::has_ended);
-        if !shutdown::until(DRAIN, None, || ended(&mut ending)).await {
+        let ended = |ending: &[Dispatcher]| ending.iter().all(Dispatcher::has_ended);
+        if !shutdown::until(DRAIN, || ended(&ending)).await {
             ending.iter().for_each(Dispatcher::cancel);
-            if !shutdown::until(CANCEL, None, || ended(&mut ending)).await {
+            if !shutdown::until(CANCEL, || ended(&ending)).await {
                 ending.iter_mut().for_each(|running| running.task.cut_off());
             }
         }
@@ -396,8 +398,26 @@ impl Works {
     }
 
     /// True once everything has ended.
-    pub(super) fn is_quiet(&mut self) -> bool {
-        self.dispatchers.iter_mut().all(Dispatcher::has_ended) && self.sources.iter().all(|(_, source)| source.is_finished())
+    pub(super) fn is_quiet(&self) -> bool {
+        self.dispatchers.iter().all(Dispatcher::has_ended) && self.sources.iter().all(|(_, source)| source.is_finished())
+    }
+
+    /// What has begun and is not over, in words.
+    pub(super) fn under_way(&self) -> Vec<String> {
+        let dispatchers = self.dispatchers.iter().filter(|running| !running.has_ended()).map(Dispatcher::supervised);
+        let sources = self.sources.iter().filter(|(_, source)| !source.is_finished());
+        let sources = sources.map(|(plan, _)| intake::supervised(&plan.source.name));
+        let conversions = self.pool.as_ref().map_or(0, Pool::active_count);
+        let conversions = (conversions > 0).then(|| match conversions {
+            1 => "1 conversion".to_owned(),
+            many => format!("{many} conversions"),
+        });
+        dispatchers.chain(sources).chain(conversions).collect()
+    }
+
+    /// What every dispatcher stops at: no report is begun to be sent any more.
+    pub(super) fn sending(&self) -> CancellationToken {
+        self.sending.clone()
     }
 
     /// Gives up what did not end, by name, and lets go of everything.

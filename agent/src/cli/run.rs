@@ -9,7 +9,7 @@ use waybill_shared::text;
 
 use super::output;
 use crate::agent;
-use crate::platform::StopSignals;
+use crate::platform::{StopSignals, session_end};
 use crate::shutdown::{self, Stopped};
 use crate::supervisor;
 
@@ -29,11 +29,14 @@ pub(super) fn main(instance: Instance) -> Exit {
     let result = runtime.block_on(async {
         let mut signals = StopSignals::listen()
             .map_err(|error| ErrorReport::new(Code::Internal, format!("signals cannot be heard: {error}")))?;
-        let on_signal = stop.clone();
+        let (on_signal, on_session_end) = (stop.clone(), stop.clone());
+        if let Err(error) = session_end::watch(move || on_session_end.session_ends("the session")) {
+            output::warn(&format!("the end of the session will not be heard: {error}"));
+        }
         let listening = async {
             loop {
-                let name = signals.next().await;
-                on_signal.ask(name);
+                let signal = signals.next().await;
+                if signal.session_ends { on_signal.session_ends(signal.name) } else { on_signal.ask(signal.name) }
             }
         };
         tokio::select! {
@@ -45,10 +48,12 @@ pub(super) fn main(instance: Instance) -> Exit {
     runtime.shutdown_timeout(Duration::ZERO);
     match result {
         Ok(Stopped { gave_up: Some(why), .. }) => output::fail(&ErrorReport::new(Code::AgentHangs, why)),
-        Ok(stopped) if stopped.stragglers.is_empty() => Exit::Ok,
-        Ok(stopped) => {
-            let named = stopped.stragglers.join(", ");
-            output::fail(&ErrorReport::new(Code::StopForced, format!("stopped; what did not end in time: {named}")))
+        Ok(stopped) if stopped.cut_off.is_empty() && stopped.stragglers.is_empty() => Exit::Ok,
+        Ok(Stopped { cut_off, stragglers, .. }) => {
+            let part = |words: &str, names: Vec<String>| (!names.is_empty()).then(|| format!("{words}: {}", names.join(", ")));
+            let parts = [part("cut off", cut_off), part("what did not even let go", stragglers)];
+            let message = format!("stopped; {}", parts.into_iter().flatten().collect::<Vec<_>>().join("; "));
+            output::fail(&ErrorReport::new(Code::StopForced, message))
         }
         Err(error) => output::fail(&error),
     }

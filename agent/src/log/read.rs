@@ -122,9 +122,9 @@ pub(super) fn snapshot(folder: &Path) -> io::Result<Vec<Opened>> {
     // A rotation meanwhile would skip a file, so it is begun again.
     let end = Instant::now() + MEANWHILE;
     while Instant::now() < end {
-        let before = current_name(folder)?;
-        let mut paths = vec![current(folder)];
-        paths.extend(older(folder)?.into_iter().map(|(_, path)| path));
+        // In its middle the newest file is what it was, and an older one has another name than a moment ago.
+        let (before, others) = (current_name(folder)?, older(folder)?);
+        let paths = std::iter::once(current(folder)).chain(others.iter().map(|(_, path)| path.clone()));
         let (mut files, mut any): (Vec<Opened>, bool) = (Vec::new(), false);
         for path in paths {
             let Some(mut file) = open(&path)? else { continue };
@@ -134,7 +134,7 @@ pub(super) fn snapshot(folder: &Path) -> io::Result<Vec<Opened>> {
                 files.push(Opened { file, len, name });
             }
         }
-        if before == current_name(folder)? {
+        if before == current_name(folder)? && others == older(folder)? {
             return if any { Ok(files) } else { Err(io::Error::from(io::ErrorKind::NotFound)) };
         }
     }

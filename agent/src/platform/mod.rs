@@ -1,5 +1,7 @@
 //! What differs between operating systems, in one file each with equal signatures.
 
+pub mod session_end;
+
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
@@ -14,6 +16,15 @@ use std::io;
 use std::path::Path;
 
 pub use os::{StopSignals, move_new};
+
+/// What asked the process to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopSignal {
+    /// Its name, for the log.
+    pub name: &'static str,
+    /// Whether the session ends with it: the system leaves some seconds then.
+    pub session_ends: bool,
+}
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

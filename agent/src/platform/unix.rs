@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{FileStat, Writers};
+use super::{FileStat, StopSignal, Writers};
 
 pub(super) fn file_id(_file: &File, metadata: &Metadata) -> io::Result<[u8; 16]> {
     Ok(id_of(metadata))
@@ -132,12 +132,13 @@ impl StopSignals {
         })
     }
 
-    /// The next one, by name.
-    pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
+    /// The next one.
+    pub async fn next(&mut self) -> StopSignal {
+        let name = tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.hang_up.recv() => "SIGHUP",
-        }
+        };
+        StopSignal { name, session_ends: false }
     }
 }

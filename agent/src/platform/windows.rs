@@ -12,7 +12,7 @@ use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, GetFileInformationByHandle, MOVEFILE_WRITE_THROUGH, MoveFileExW,
 };
 
-use super::{FileStat, Writers};
+use super::{FileStat, StopSignal, Writers};
 
 const FILE_SHARE_READ: u32 = 1;
 const FILE_SHARE_DELETE: u32 = 4;
@@ -104,14 +104,16 @@ impl StopSignals {
         })
     }
 
-    /// The next one, by name.
-    pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.c.recv() => "Ctrl-C",
-            _ = self.pause.recv() => "Ctrl-Break",
-            _ = self.close.recv() => "console closed",
-            _ = self.log_off.recv() => "log-off",
-            _ = self.shutdown.recv() => "system shutdown",
-        }
+    /// The next one.
+    pub async fn next(&mut self) -> StopSignal {
+        let (name, session_ends) = tokio::select! {
+            _ = self.c.recv() => ("Ctrl-C", false),
+            _ = self.pause.recv() => ("Ctrl-Break", false),
+            // Windows ends the process five seconds after these.
+            _ = self.close.recv() => ("console closed", true),
+            _ = self.log_off.recv() => ("log-off", true),
+            _ = self.shutdown.recv() => ("system shutdown", true),
+        };
+        StopSignal { name, session_ends }
     }
 }

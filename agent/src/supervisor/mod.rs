@@ -29,6 +29,7 @@ mod restarts;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -172,6 +173,8 @@ struct Inner {
     give_up: watch::Sender<Option<String>>,
     /// What is wrong with the agent as a whole.
     error: watch::Sender<Option<ErrorReport>>,
+    /// The agent ends, or begins anew: what ends now ends as it should, and nothing is started again.
+    stopping: AtomicBool,
 }
 
 #[derive(Default)]
@@ -227,6 +230,7 @@ impl Supervisor {
             anew: watch::Sender::new(None),
             give_up: watch::Sender::new(None),
             error: watch::Sender::new(None),
+            stopping: AtomicBool::new(false),
         }))
     }
 
@@ -279,8 +283,14 @@ impl Supervisor {
         wanted(&self.0.give_up).await
     }
 
+    /// The agent ends: from now on an end is no failure, and nothing is started again.
+    pub fn stopping(&self) {
+        self.0.stopping.store(true, Ordering::Release);
+    }
+
     /// Forgets what ran, as an agent ends that begins anew; what has failed stays known.
     pub fn forget_parts(&self) {
+        self.0.stopping.store(false, Ordering::Release);
         self.0.held().entries.clear();
         self.0.anew.send_replace(None);
     }
@@ -289,11 +299,12 @@ impl Supervisor {
     #[must_use]
     pub fn may_start(&self, name: &str) -> bool {
         let held = self.0.held();
-        held.entries.get(name).is_none_or(|entry| match entry.state {
-            Life::Running => true,
-            Life::StartsAt(at) => at <= Instant::now(),
-            Life::Failed => false,
-        })
+        !self.0.is_stopping()
+            && held.entries.get(name).is_none_or(|entry| match entry.state {
+                Life::Running => true,
+                Life::StartsAt(at) => at <= Instant::now(),
+                Life::Failed => false,
+            })
     }
 
     /// Forgets something that its owner has ended for good.
@@ -401,6 +412,10 @@ impl Inner {
         if held.entries.get(&spec.name).is_some_and(|entry| entry.number == number) {
             held.entries.remove(&spec.name);
         }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// It has failed: when it may be started again, if it may.

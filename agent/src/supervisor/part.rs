@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::thread::JoinHandle;
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::{Begun, Ended, Inner, Progress, Spec, Supervisor};
 
@@ -20,6 +20,7 @@ pub struct Task {
 /// A task that its owner starts again if it fails. Dropping it ends it.
 pub struct Part<T: 'static = ()> {
     running: JoinSet<Option<T>>,
+    handle: AbortHandle,
     as_told: Arc<AtomicBool>,
 }
 
@@ -48,7 +49,8 @@ impl Watched {
     /// When it may be started again, if it failed and may be.
     fn ended(&mut self, ended: &Ended) -> Option<std::time::Instant> {
         self.over = true;
-        if self.as_told.load(Ordering::Acquire) && matches!(ended, Ended::Early | Ended::Dropped) {
+        let as_told = self.as_told.load(Ordering::Acquire) || self.inner.is_stopping();
+        if as_told && matches!(ended, Ended::Early | Ended::Dropped) {
             self.inner.ended_as_told(&self.spec, self.begun.number);
             return None;
         }
@@ -130,8 +132,8 @@ impl Supervisor {
                 }
             }
         });
-        self.0.can_be_cancelled(spec, number, abort);
-        Part { running, as_told }
+        self.0.can_be_cancelled(spec, number, abort.clone());
+        Part { running, handle: abort, as_told }
     }
 
     /// Runs a thread.
@@ -209,9 +211,9 @@ impl<T: Send + 'static> Part<T> {
     }
 
     /// True once it has ended, however it did.
-    pub fn has_ended(&mut self) -> bool {
-        while self.running.try_join_next().is_some() {}
-        self.running.is_empty()
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.handle.is_finished()
     }
 
     /// Waits for its end; what it came to, if it ended well.

@@ -89,7 +89,7 @@ async fn a_part_is_started_again_by_its_owner_and_its_end_is_no_failure_if_that_
     let supervisor = supervisor();
     let spec = Spec::new("a part", Starts::Owner);
     let start = || supervisor.part(&spec, |_| std::future::pending::<Result<(), String>>());
-    let mut part = start();
+    let part = start();
     inject("a part", Fault::Panic, 1);
     until("it has ended", || part.has_ended()).await;
     assert_eq!(of(&supervisor, "a part").state, State::Restarting);
@@ -169,7 +169,7 @@ async fn who_looks_for_stalls_is_looked_after_as_well() {
     inject("the watcher of a test", Fault::Panic, 1);
     until("it was started again", || of(&supervisor, "the watcher of a test").restarts == 1).await;
     let spec = Spec::new("hangs before its watcher", Starts::Owner);
-    let mut part = supervisor.part(&spec, |progress| async move {
+    let part = supervisor.part(&spec, |progress| async move {
         let _working = progress.work();
         std::future::pending::<Result<(), String>>().await
     });

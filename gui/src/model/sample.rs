@@ -27,6 +27,7 @@ pub(crate) fn snapshot() -> Snapshot {
             config: "/etc/waybill/config.toml".to_owned(),
             config_problem: None,
             error: None,
+            stopping: None,
             data: "/var/lib/waybill/default".to_owned(),
         },
         queue: QueueStatus { waiting: 12, fullest: 12, max_entries: 10_000, full: false, ..QueueStatus::default() },

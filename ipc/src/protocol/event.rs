@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use waybill_shared::error::ErrorReport;
 
-use super::{AgentState, Connection, DeliveryState, FullBy, Identity, Snapshot, SourceState};
+use super::{AgentState, Connection, DeliveryState, FullBy, Identity, Snapshot, SourceState, Stopping};
 
 /// One thing that happened. Events speak of what is durable: a report is `Queued` only once it survives a power cut.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -160,6 +160,8 @@ pub enum Event {
         /// What.
         error: Option<ErrorReport>,
     },
+    /// The agent stops: how far it is. Told every second as long as it waits for something.
+    Stopping(Stopping),
     /// The agent as a whole is in error, or is not any more.
     AgentError {
         /// What is wrong.

@@ -33,7 +33,7 @@ pub use request::{Page, Request};
 pub use secret::{SecretRow, SecretText};
 pub use snapshot::{
     Activity, ActivityKind, AgentInfo, Connection, DeliveryState, DestinationStatus, Former, Identity, QueueStatus, RECENT_LIMIT,
-    Snapshot, SourceState, SourceStatus,
+    Snapshot, SourceState, SourceStatus, StopPhase, Stopping,
 };
 
 use serde::{Deserialize, Serialize};

@@ -78,8 +78,45 @@ pub struct AgentInfo {
     pub config_problem: Option<ErrorReport>,
     /// The folder it owns.
     pub data: String,
+    /// How far its stop is, if it stops.
+    pub stopping: Option<Stopping>,
     /// What is wrong with it as a whole: something that it cannot do without has failed too often.
     pub error: Option<ErrorReport>,
+}
+
+/// The phases of a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopPhase {
+    /// Nothing new begins; what has begun may end by itself.
+    Drain,
+    /// What remains is told to let go.
+    Cancel,
+    /// What was not sent is counted, and everything is closed.
+    Verify,
+}
+
+impl StopPhase {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Cancel => "cancel",
+            Self::Verify => "verify",
+        }
+    }
+}
+
+/// How far a stop is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopping {
+    /// Which phase.
+    pub phase: StopPhase,
+    /// For how long, milliseconds.
+    pub since_ms: u64,
+    /// What it waits for, in words.
+    pub waits_for: Vec<String>,
 }
 
 /// The queue as a whole.
@@ -351,6 +388,7 @@ impl Snapshot {
         match event {
             Event::Agent { state } => self.agent.state = *state,
             Event::Source { source, state, error } => self.source_changed(at_ms, source, *state, error.as_ref()),
+            Event::Stopping(stopping) => self.agent.stopping = Some(stopping.clone()),
             Event::AgentError { error } => self.agent.error.clone_from(error),
             Event::FileSeen { source, .. } => self.with_source(source, |s| s.waiting += 1),
             Event::FileForgotten { source, .. } => self.with_source(source, |s| s.waiting = s.waiting.saturating_sub(1)),

@@ -9,7 +9,7 @@ use waybill_ipc::codec;
 use waybill_ipc::protocol::{
     Activity, ActivityKind, AgentInfo, AgentState, ClientMessage, Configured, Connection, ConversionErrorRow, DeliveryFilter,
     DeliveryRow, DeliveryState, DestinationHead, DestinationStatus, Event, Former, FullBy, Identity, Page, QueueStatus, Reply,
-    Request, ServerMessage, Snapshot, SourceHead, SourceState, SourceStatus, Update,
+    Request, ServerMessage, Snapshot, SourceHead, SourceState, SourceStatus, StopPhase, Stopping, Update,
 };
 use waybill_shared::error::{Category, Code, ErrorReport};
 use waybill_shared::schema::{Fault, FaultKind};
@@ -59,6 +59,9 @@ fn conversation() -> Vec<Family> {
         family("request.deliveries.state", DELIVERY_STATES, |state| {
             let page = Page { after: None, limit: 1000 };
             ask(Request::Deliveries { filter: DeliveryFilter { state: Some(state), ..DeliveryFilter::default() }, page })
+        }),
+        family("stop.phase", [StopPhase::Drain, StopPhase::Cancel, StopPhase::Verify], |phase| {
+            Message::Server(news(Event::Stopping(Stopping { phase, ..stopping() })))
         }),
         family("result", [Ok(Reply::Done), Err(error())], response),
         family("reply", replies(), |reply| response(Ok(reply))),
@@ -265,6 +268,7 @@ fn events() -> Vec<Event> {
         Event::Configured(Box::new(configured())),
         Event::LetGo { destination: "old".into(), pending: 300, failed: 2, moved: 251, to: Some("main".into()) },
         Event::ConfigProblem { error: Some(error()) },
+        Event::Stopping(stopping()),
         Event::AgentError { error: Some(error()) },
     ];
     events.extend(queue::events());
@@ -286,6 +290,10 @@ fn identity() -> Identity {
 }
 
 /// A configuration with one of everything.
+fn stopping() -> Stopping {
+    Stopping { phase: StopPhase::Cancel, since_ms: 1500, waits_for: vec!["destination main".into()] }
+}
+
 fn configured() -> Configured {
     Configured {
         identity: identity(),
@@ -347,6 +355,7 @@ pub fn snapshot() -> Snapshot {
     Snapshot {
         agent: AgentInfo {
             error: Some(error()),
+            stopping: Some(stopping()),
             state: AgentState::Running,
             version: "0.1.0".into(),
             pid: 4711,

@@ -152,6 +152,7 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         "a_stop_while_the_server_hangs_is_bounded_and_loses_nothing",
         &["shutdown.drain_secs", "shutdown.cancel_secs"],
     ),
+    ("stopping.rs", "all_phases_together_take_no_longer_than_is_said", &["shutdown.total_secs"]),
     ("fields/agent.rs", "windows_are_told_how_to_look", &["window.theme", "window.zoom_percent"]),
 ];
 

@@ -162,10 +162,10 @@ impl Keeper {
     }
 
     /// Ends the task, after the change that it is at; the works as it leaves them. None if the task has failed, or does not end in time.
-    pub(super) async fn end(mut self) -> Option<Works> {
+    pub(super) async fn end(mut self, limit: Duration) -> Option<Works> {
         self.task.may_end();
         self.end.cancel();
-        tokio::time::timeout(LONGEST_CHANGE, self.task.ended()).await.ok().flatten()
+        tokio::time::timeout(limit, self.task.ended()).await.ok().flatten()
     }
 }
 

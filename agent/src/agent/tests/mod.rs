@@ -1,5 +1,6 @@
 //! What the tests of other modules share.
 
+mod again;
 mod supervised;
 
 use waybill_ipc::protocol::{DestinationHead, DestinationStatus, Snapshot};

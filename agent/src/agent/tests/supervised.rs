@@ -23,7 +23,7 @@ use crate::supervisor::fault::{Fault, inject};
 use crate::supervisor::{Rules, State, Supervisor};
 
 const RULES: Rules = Rules { check: Duration::from_millis(100), stall: Duration::from_millis(500) };
-const REPORT: &str = include_str!("../../../../assets/station/files/ict/PC4100-26W03-0001_ict.json");
+pub(super) const REPORT: &str = include_str!("../../../../assets/station/files/ict/PC4100-26W03-0001_ict.json");
 
 struct Running {
     folder: TempDir,
@@ -34,7 +34,7 @@ struct Running {
     dropped: u32,
 }
 
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(60);
     while !done().await {
         assert!(Instant::now() < end, "waited in vain until {what}");

@@ -430,9 +430,11 @@ section! {
     /// How the agent stops: drain, then cancel, then verify; within two minutes in all.
     pub struct Shutdown on Settings {
         /// Longest time for work that has begun to end by itself
-        drain_secs: u64 = 60, rule range(0, 100), unit "s";
+        drain_secs: u64 = 60, rule range(0, 300), unit "s";
         /// Longest time for cancelled work to let go
-        cancel_secs: u64 = 10, rule range(1, 50), unit "s";
+        cancel_secs: u64 = 60, rule range(1, 300), unit "s";
+        /// Longest time for all of it; the other two are cut so that the queue can still be closed
+        total_secs: u64 = 120, rule range(5, 600), unit "s";
     }
 }
 
