@@ -56,6 +56,8 @@ pub enum Exit {
     Forced = 10,
     /// Something looks wrong, or is not healthy: what was asked is answered, and the answer is bad.
     Unwell = 11,
+    /// It ended so that whoever started it starts it anew: service managers are told to.
+    RestartWanted = 12,
 }
 
 macro_rules! catalogue {
@@ -220,6 +222,12 @@ catalogue! {
     DataFolderUnavailable = "WB7002", Station, Store, 500, "Check that the folder exists, is on a local disk and may be written";
     /// Not everything ended in time at a stop
     StopForced = "WB7003", Internal, Forced, 500, "Nothing is lost: what was not finished is done at the next start";
+    /// Autostart cannot be looked at or set
+    AutostartFailed = "WB7011", Station, Store, 500, "Mend what the message names; `waybill-agent autostart status` says how things stand";
+    /// The service manager did not do what was asked
+    ServiceFailed = "WB7012", Station, Refused, 500, "Mend what the message names, then do the same again: what is done already is left as it is";
+    /// There is no service manager
+    ServiceManagerMissing = "WB7013", Station, Refused, 501, "Use `waybill-agent autostart enable` in a desktop session, or let another supervisor run `waybill-agent run --headless`";
     /// A fault of Waybill itself
     Internal = "WB9001", Internal, Internal, 500, "Report it with the log's last lines";
 }

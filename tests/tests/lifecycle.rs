@@ -611,3 +611,31 @@ impl Drop for Watcher {
         let _ended_already = self.child.kill().and_then(|()| self.child.wait());
     }
 }
+
+// ---- under another supervisor
+
+#[test]
+fn headless_its_log_is_on_standard_output_too_and_ready_stays_a_line_of_its_own() {
+    let receiver = Receiver::start();
+    let station = Station::simple(&receiver);
+    let mut agent = Agent::try_start(&station, |command| {
+        command.arg("--headless");
+    })
+    .unwrap_or_else(|failure| panic!("{failure}"));
+    let ids = station.drop_reports("ict", 0..3);
+    agent.wait_for("the reports are there", |s| s.destinations[0].sent == 3);
+    receiver.assert_has_exactly(&ids);
+    assert!(agent.stop().success());
+    let stdout = agent.stdout();
+    let (ready, lines): (Vec<&str>, Vec<&str>) = stdout.lines().partition(|line| *line == "ready");
+    assert_eq!(ready.len(), 1, "{stdout}");
+    let events: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    for event in ["agent_starting", "agent_ready", "stop"] {
+        assert!(events.iter().any(|line| line["event"] == event), "{event}: {stdout}");
+    }
+    // Line by line what stands in the file.
+    let file = std::fs::read_to_string(station.data().join("logs/agent.log")).unwrap();
+    for line in lines {
+        assert!(file.lines().any(|there| there == line), "{line}");
+    }
+}
