@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::disallowed_methods,
+    clippy::print_stdout,
     reason = "a fault of a test is told where it stands"
 )]
 
@@ -98,6 +99,15 @@ impl Installed {
     }
 }
 
+impl Drop for Installed {
+    /// What was started outlives the test's process otherwise, if the test fails.
+    fn drop(&mut self) {
+        if Ipc::connect(&self.station, ClientKind::Cli, Default::default()).is_ok() {
+            let _as_far_as_it_goes = cli(&self.station, &["stop", "--timeout", "20"]);
+        }
+    }
+}
+
 /// Puts the agent into a folder.
 fn place(folder: &Path) {
     let there = folder.join("waybill-agent");
@@ -148,6 +158,25 @@ fn the_window_beside_the_agent_is_what_starts_with_the_options_of_the_instance()
         arguments.lines().collect::<Vec<_>>(),
         ["--scope", "user", "--config", &config, "--data-dir", &data, "--start-agent"]
     );
+}
+
+/// With the real window's program, where the whole workspace was built.
+#[test]
+fn the_window_starts_the_agent_at_log_in_and_ends() {
+    let window = binary().with_file_name("waybill");
+    if !window.is_file() {
+        println!("skipped: {} is not built", window.display());
+        return;
+    }
+    let installed = Installed::new();
+    let there = installed.programs.join("waybill");
+    std::fs::hard_link(&window, &there).or_else(|_| std::fs::copy(&window, &there).map(drop)).unwrap();
+    assert_eq!(installed.autostart("enable").0["state"], "enabled");
+    assert!(installed.start_entry().wait().unwrap().success(), "it has nothing more to do");
+    wait_until("the agent answers", || Ipc::connect(&installed.station, ClientKind::Cli, Default::default()).is_ok());
+    assert!(installed.start_entry().wait().unwrap().success(), "one that runs is as good");
+    assert_eq!(installed.autostart("status").0["state"], "enabled");
+    assert!(cli(&installed.station, &["stop"]).success());
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 #[cfg(all(unix, not(target_os = "macos")))]
 mod systemd;
-#[cfg(any(all(unix, not(target_os = "macos")), test))]
+#[cfg(all(unix, not(target_os = "macos")))]
 mod unit;
 #[cfg(all(unix, not(target_os = "macos")))]
 use systemd as os;
@@ -25,11 +25,12 @@ mod scm;
 use scm as os;
 
 use serde::Serialize;
+use waybill_ipc::protocol::AutostartState;
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::fs::lock;
 use waybill_shared::paths::Instance;
 
-use super::start;
+use super::{autostart, start};
 use crate::shutdown::{StopAsked, StopRequests};
 
 /// What a step came to.
@@ -148,7 +149,11 @@ pub fn name_of(instance: &Instance) -> String {
 /// # Errors
 /// `ServiceManagerMissing`. What goes wrong later stands in [`Done::error`].
 pub fn install(instance: &Instance, start: bool) -> Result<Done, ErrorReport> {
-    os::install(instance, start)
+    let mut done = os::install(instance, start)?;
+    if autostart::status(instance).is_ok_and(|status| status.state == AutostartState::Enabled) {
+        done.notes.push("It also starts when you log in (`waybill-agent autostart status`): one of the two is enough".to_owned());
+    }
+    Ok(done)
 }
 
 /// Stops the service and takes it away. What is not there is no error.

@@ -40,13 +40,17 @@ pub(super) fn install(instance: &Instance, start: bool) -> Result<Done, ErrorRep
     });
     steps.step("set its start, its recovery and its end", || {
         let service = service.as_ref().ok_or_else(|| not_installed(&name))?;
-        service.configure()?;
-        Ok((Outcome::Done, "it starts with the machine, and again after 5 s, 30 s and 60 s if it fails".to_owned()))
+        let unknown = service.configure()?;
+        let mut detail = "it starts with the machine, and again after 5 s, 30 s and 60 s if it fails".to_owned();
+        if !unknown.is_empty() {
+            detail = format!("{detail}; not known to this Windows: {}", unknown.join(", "));
+        }
+        Ok((Outcome::Done, detail))
     });
     if start {
         steps.step("start the service", || start_one(instance, service.as_ref().ok_or_else(|| not_installed(&name))?));
     }
-    if runs_old {
+    if runs_old && steps.is_well() {
         steps.note("The running one was started with the command of before: `waybill-agent service stop`, then `service start`");
     }
     Ok(steps.done())

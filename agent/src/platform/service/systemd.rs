@@ -268,9 +268,13 @@ impl Systemd {
 
     /// Whether there is a service manager that answers.
     fn answers(&self) -> Result<(), ErrorReport> {
+        let other = match self.scope {
+            Scope::Machine => "",
+            Scope::User => "A service of the machine, which root installs, needs `--scope machine`. ",
+        };
         let missing = |why: &str| {
             ErrorReport::new(Code::ServiceManagerMissing, format!("there is no systemd that could run a service: {why}"))
-                .with_fix(ALTERNATIVE)
+                .with_fix(format!("{other}{ALTERNATIVE}"))
         };
         match self.ask(&["show", "--property=Version"], ANSWER) {
             Ok(said) if said.status.success() => Ok(()),

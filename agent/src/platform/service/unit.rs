@@ -82,7 +82,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(unix)]
     fn words_are_quoted_as_systemd_reads_them() {
         let folder = std::path::Path::new("/data/50% $of \"a\\b\"");
         let unit = render("/opt/my $tools/waybill-agent", &instance(folder, Scope::User)).unwrap();

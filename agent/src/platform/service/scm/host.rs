@@ -161,23 +161,31 @@ impl Told {
 }
 
 impl Now {
-    /// Tells the manager, with one checkpoint more while something goes on.
+    /// Tells the manager.
     fn tell(&mut self, exit: Option<Exit>) {
         if self.handle == 0 {
             return;
         }
+        let status = self.next(exit);
+        #[allow(unsafe_code, reason = "services have no binding in std")]
+        // SAFETY: the handle came from the manager and stays valid as long as the process; the structure lives over the call.
+        let _nothing_else_to_do = unsafe { SetServiceStatus(self.handle as SERVICE_STATUS_HANDLE, &raw const status) };
+    }
+
+    /// What to tell next: one checkpoint more while something goes on.
+    fn next(&mut self, exit: Option<Exit>) -> SERVICE_STATUS {
         let goes_on = matches!(self.state, SERVICE_START_PENDING | SERVICE_STOP_PENDING);
         if goes_on {
             self.checkpoint += 1;
         }
         // What was cut off at a stop is no failure: nothing is lost, and it was asked to stop.
         let code = exit.filter(|exit| !matches!(exit, Exit::Ok | Exit::Forced)).map_or(0, |exit| exit as u32);
-        let accepted = if self.state == SERVICE_RUNNING || self.state == SERVICE_STOP_PENDING {
+        let accepted = if matches!(self.state, SERVICE_RUNNING | SERVICE_STOP_PENDING) {
             SERVICE_ACCEPT_STOP | SERVICE_ACCEPT_PRESHUTDOWN | SERVICE_ACCEPT_SHUTDOWN
         } else {
             0
         };
-        let status = SERVICE_STATUS {
+        SERVICE_STATUS {
             dwServiceType: SERVICE_WIN32_OWN_PROCESS,
             dwCurrentState: self.state,
             dwControlsAccepted: accepted,
@@ -185,9 +193,48 @@ impl Now {
             dwServiceSpecificExitCode: code,
             dwCheckPoint: if goes_on { self.checkpoint } else { 0 },
             dwWaitHint: if goes_on { HINT } else { 0 },
-        };
-        #[allow(unsafe_code, reason = "services have no binding in std")]
-        // SAFETY: the handle came from the manager and stays valid as long as the process; the structure lives over the call.
-        let _nothing_else_to_do = unsafe { SetServiceStatus(self.handle as SERVICE_STATUS_HANDLE, &raw const status) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now(state: SERVICE_STATUS_CURRENT_STATE) -> Now {
+        Now { handle: 0, state, checkpoint: 0 }
+    }
+
+    #[test]
+    fn a_service_that_stops_says_so_with_growing_checkpoints() {
+        let mut stopping = now(SERVICE_STOP_PENDING);
+        let told: Vec<u32> = (0..3).map(|_| stopping.next(None).dwCheckPoint).collect();
+        assert_eq!(told, [1, 2, 3]);
+        assert!(u128::from(stopping.next(None).dwWaitHint) > 2 * CHECKPOINT.as_millis());
+        let running = now(SERVICE_RUNNING).next(None);
+        assert_eq!((running.dwCheckPoint, running.dwWaitHint), (0, 0));
+        assert_ne!(running.dwControlsAccepted & SERVICE_ACCEPT_PRESHUTDOWN, 0);
+        assert_eq!(now(SERVICE_START_PENDING).next(None).dwControlsAccepted, 0, "a service that starts takes no orders");
+    }
+
+    #[test]
+    fn only_an_end_that_nobody_asked_for_sets_the_recovery_of_a_service_going() {
+        for (exit, code) in [(Exit::Ok, 0), (Exit::Forced, 0), (Exit::RestartWanted, 12), (Exit::Configuration, 5)] {
+            let told = now(SERVICE_STOPPED).next(Some(exit));
+            assert_eq!(told.dwServiceSpecificExitCode, code, "{exit:?}");
+            assert_eq!(told.dwWin32ExitCode == NO_ERROR, code == 0, "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn a_service_never_goes_back_from_stopping_to_running() {
+        let told = Told { now: Mutex::new(now(SERVICE_START_PENDING)), changed: Condvar::new() };
+        let state = || told.now.lock().unwrap().state;
+        told.change(SERVICE_STOP_PENDING, None);
+        told.change(SERVICE_RUNNING, None);
+        assert_eq!(state(), SERVICE_STOP_PENDING);
+        told.change(SERVICE_STOPPED, Some(Exit::Ok));
+        told.change(SERVICE_STOP_PENDING, None);
+        assert_eq!(state(), SERVICE_STOPPED);
     }
 }

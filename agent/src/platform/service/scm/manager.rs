@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use waybill_shared::error::ErrorReport;
 use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_MARKED_FOR_DELETE, ERROR_SERVICE_SPECIFIC_ERROR,
+    ERROR_ACCESS_DENIED, ERROR_INVALID_LEVEL, ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_MARKED_FOR_DELETE,
+    ERROR_SERVICE_SPECIFIC_ERROR,
 };
 use windows_sys::Win32::System::Services::{
     ChangeServiceConfig2W, ChangeServiceConfigW, CloseServiceHandle, ControlService, CreateServiceW, DeleteService,
@@ -214,13 +215,13 @@ impl Service {
     fn describe(&self, description: &str) -> Result<(), ErrorReport> {
         let mut description = wide(description);
         let info = SERVICE_DESCRIPTIONW { lpDescription: description.as_mut_ptr() };
-        self.change(SERVICE_CONFIG_DESCRIPTION, &info, "its description")
+        self.change(SERVICE_CONFIG_DESCRIPTION, &info, "its description").map(|_| ())
     }
 
-    /// When it starts, what happens when it fails, how long it may take to end.
-    pub(super) fn configure(&self) -> Result<(), ErrorReport> {
+    /// When it starts, what happens when it fails, how long it may take to end. Gives what this Windows (or what stands in for it) does not
+    /// know how to set.
+    pub(super) fn configure(&self) -> Result<Vec<&'static str>, ErrorReport> {
         let delayed = SERVICE_DELAYED_AUTO_START_INFO { fDelayedAutostart: 1 };
-        self.change(SERVICE_CONFIG_DELAYED_AUTO_START_INFO, &delayed, "its start")?;
         let millis = |after: Duration| u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
         let mut actions = AGAIN.map(|after| SC_ACTION { Type: SC_ACTION_RESTART, Delay: millis(after) });
         let recovery = SERVICE_FAILURE_ACTIONSW {
@@ -230,19 +231,33 @@ impl Service {
             cActions: u32::try_from(actions.len()).unwrap_or(0),
             lpsaActions: actions.as_mut_ptr(),
         };
-        self.change(SERVICE_CONFIG_FAILURE_ACTIONS, &recovery, "its recovery")?;
         // Also if it ends by itself with an error, as with the wish to be started anew, and not only if it crashes.
         let all = SERVICE_FAILURE_ACTIONS_FLAG { fFailureActionsOnNonCrashFailures: 1 };
-        self.change(SERVICE_CONFIG_FAILURE_ACTIONS_FLAG, &all, "its recovery")?;
         let end = SERVICE_PRESHUTDOWN_INFO { dwPreshutdownTimeout: PRESHUTDOWN };
-        self.change(SERVICE_CONFIG_PRESHUTDOWN_INFO, &end, "its end")
+        let set = [
+            ("its delayed start", self.change(SERVICE_CONFIG_DELAYED_AUTO_START_INFO, &delayed, "its delayed start")?),
+            ("its recovery", self.change(SERVICE_CONFIG_FAILURE_ACTIONS, &recovery, "its recovery")?),
+            (
+                "its recovery after an exit code",
+                self.change(SERVICE_CONFIG_FAILURE_ACTIONS_FLAG, &all, "its recovery after an exit code")?,
+            ),
+            ("its time at shutdown", self.change(SERVICE_CONFIG_PRESHUTDOWN_INFO, &end, "its time at shutdown")?),
+        ];
+        Ok(set.into_iter().filter_map(|(what, known)| (!known).then_some(what)).collect())
     }
 
-    fn change<T>(&self, what: SERVICE_CONFIG, info: &T, named: &str) -> Result<(), ErrorReport> {
+    /// Sets a part of its configuration; false if this part is not known here.
+    fn change<T>(&self, what: SERVICE_CONFIG, info: &T, named: &str) -> Result<bool, ErrorReport> {
         #[allow(unsafe_code, reason = "services have no binding in std")]
         // SAFETY: the service is open; `info` is the structure that goes with `what`, and it and all it points to live over the call.
         let changed = unsafe { ChangeServiceConfig2W(self.handle.0, what, std::ptr::from_ref(info).cast()) };
-        if changed == 0 { Err(last(&format!("the service {}: {named} cannot be set", self.name))) } else { Ok(()) }
+        if changed != 0 {
+            return Ok(true);
+        }
+        match io::Error::last_os_error().raw_os_error() {
+            Some(code) if code.cast_unsigned() == ERROR_INVALID_LEVEL => Ok(false),
+            _ => Err(last(&format!("the service {}: {named} cannot be set", self.name))),
+        }
     }
 
     pub(super) fn status(&self) -> Result<Now, ErrorReport> {
