@@ -66,6 +66,12 @@ fn a_service_of_windows_is_installed_runs_stops_and_is_taken_away() {
         "{again}"
     );
 
+    // One beside it has names of its own.
+    let other = folder.path().join("another");
+    let other_taken = Installed(&other);
+    assert!(agent(&other, &["service", "install", "--no-start"]).status.success());
+    drop(other_taken);
+
     let stopped = agent(&data, &["service", "stop"]);
     assert!(stopped.status.success(), "{stopped:?}");
     state("stopped", 3);

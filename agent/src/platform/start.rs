@@ -12,11 +12,21 @@ pub(super) fn name_of(base: &str, instance: &Instance) -> String {
         name.push_str(&format!("-{}", instance.name));
     }
     if instance.explicit_data {
-        let real = instance.data.canonicalize().unwrap_or_else(|_| instance.data.clone());
+        let real = real(&instance.data);
         let hash = blake3::hash(real.as_os_str().as_encoded_bytes());
         name.push_str(&format!("-{}", &hash.to_hex()[..8]));
     }
     name
+}
+
+/// The real path of a folder, of which the last parts need not be there yet: it is the same before and after somebody has made them.
+fn real(folder: &Path) -> PathBuf {
+    for there in folder.ancestors() {
+        if let (Ok(real), Ok(rest)) = (there.canonicalize(), folder.strip_prefix(there)) {
+            return real.components().chain(rest.components()).collect();
+        }
+    }
+    folder.to_owned()
 }
 
 /// Where this program lies.
@@ -81,6 +91,31 @@ mod tests {
         assert_eq!(distinct.len(), names.len(), "{names:?}");
         assert!(names[2].starts_with("waybill-two-"), "{names:?}");
         assert_eq!(locate(None, Some(&folders[0].path().join("."))), names[0], "two spellings of one folder");
+    }
+
+    #[test]
+    fn the_name_stays_when_the_data_folder_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("a/Data of an agent");
+        let name = || {
+            let options = InstanceOptions { data_dir: Some(data.clone()), ..InstanceOptions::default() };
+            name_of("waybill", &Instance::locate(&options).unwrap())
+        };
+        let before = name();
+        std::fs::create_dir_all(&data).unwrap();
+        assert_eq!(name(), before);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_folder_behind_a_link_has_one_name() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("real")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("real"), folder.path().join("link")).unwrap();
+        let of = |part: &str| real(&folder.path().join(part).join("data"));
+        assert_eq!(of("link"), of("real"));
+        std::fs::create_dir(folder.path().join("real/data")).unwrap();
+        assert_eq!(of("link"), of("real"));
     }
 
     #[test]

@@ -119,11 +119,19 @@ fn wanted(instance: &Instance) -> Result<Wanted, ErrorReport> {
     let words = std::iter::once(program).chain(arguments).chain(["service", "run"].map(str::to_owned));
     Ok(Wanted {
         command: run_key::line(&words.collect::<Vec<_>>()),
-        shown: format!("Waybill agent ({})", instance.name),
+        shown: shown(&super::name_of(instance)),
         description: "Takes the result files of test equipment and delivers them as test reports. Nothing is lost while it is stopped: files \
                       stay where the equipment puts them."
             .to_owned(),
     })
+}
+
+/// The name for people. No two services may have the same, so that it tells them apart as well as the other one does.
+fn shown(name: &str) -> String {
+    match name.split_once("waybill-agent-") {
+        Some((_, which)) => format!("Waybill agent ({which})"),
+        None => "Waybill agent".to_owned(),
+    }
 }
 
 fn start_one(instance: &Instance, service: &manager::Service) -> super::Stepped {
