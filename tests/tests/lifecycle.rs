@@ -639,3 +639,32 @@ fn headless_its_log_is_on_standard_output_too_and_ready_stays_a_line_of_its_own(
         assert!(file.lines().any(|there| there == line), "{line}");
     }
 }
+
+#[test]
+fn headless_a_reader_who_has_stopped_reading_holds_nothing_up() {
+    let receiver = Receiver::start();
+    let source = |source: waybill_tests::station::SourceBuilder| source.patterns(["*.json"]).converter("wsjf");
+    let station = Station::builder().source("ict", source).wats(&receiver).quick().setting("log", "level", "trace").build();
+    let mut command = Command::new(binary());
+    command.arg("--data-dir").arg(station.data()).arg("--config").arg(station.config()).args(["run", "--headless"]);
+    command.envs(station.environment()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    // The pipe stays open and full.
+    let unread = child.stdout.take();
+    let log = station.data().join("logs/agent.log");
+    wait_until("it serves", || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("agent_ready")));
+    let ids = station.drop_reports("ict", 0..300);
+    let logged = || std::fs::metadata(&log).map_or(0, |file| file.len());
+    let done = || ipc_client(&station).status().destinations[0].sent == 300 && logged() > 2 * 64 * 1024;
+    let went_on = holds_within(USUAL, done);
+    let bytes = logged();
+    let stopped = cli(&station, &["stop"]);
+    let ended = holds_within(USUAL, || child.try_wait().unwrap().is_some());
+    if !ended {
+        let _ended = child.kill();
+    }
+    assert!(went_on, "{bytes} bytes are logged");
+    assert!(ended && stopped.success() && child.wait().unwrap().success(), "{stopped}");
+    receiver.assert_has_exactly(&ids);
+    drop(unread);
+}
