@@ -9,4 +9,8 @@ pub enum Command {
     Reconnect,
     /// Take a notice off the screen.
     DismissNotice(u64),
+    /// Let the agent start by itself at log-in from now on, or not.
+    SetAutostart(bool),
+    /// Ask the agent again how it is with autostart.
+    LookAtAutostart,
 }

@@ -108,4 +108,16 @@ mod tests {
         assert_eq!(again.instance.as_deref(), Some("two"));
         assert!(instance_arguments(&InstanceOptions::default(), &instance).is_empty());
     }
+
+    /// What the agent writes into an entry of autostart.
+    #[test]
+    fn the_arguments_of_autostart_are_understood() {
+        let line = ["waybill", "--instance", "two", "--config", "/c.toml", "--data-dir", "/d"];
+        let instance = Instance::locate(&Options::parse_from(line).instance_options()).unwrap();
+        let arguments =
+            std::iter::once("waybill".to_owned()).chain(instance.arguments().unwrap()).chain(["--start-agent".to_owned()]);
+        let options = Options::parse_from(arguments);
+        assert!(options.start_agent);
+        assert_eq!(Instance::locate(&options.instance_options()).unwrap(), instance);
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit, Zoned};
-use waybill_ipc::protocol::{ActivityKind, AgentState, Connection, SourceState};
+use waybill_ipc::protocol::{ActivityKind, AgentState, AutostartState, Connection, SourceState};
 
 // The window
 pub const APP: &str = "Waybill";
@@ -164,6 +164,35 @@ pub fn more_faults(count: usize) -> String {
 #[must_use]
 pub fn fault(fault: &waybill_shared::schema::Fault) -> String {
     format!("{} {}", fault.path, fault.message)
+}
+
+// Autostart
+pub const AUTOSTART: &str = "Autostart";
+pub const AUTOSTART_SWITCH: &str = "Start the agent when I log in";
+pub const AUTOSTART_RENEW: &str = "Put right";
+pub const AUTOSTART_LOOK: &str = "Look again";
+pub const AUTOSTART_NO_AGENT: &str = "The agent is not running, and only it can change its autostart";
+pub const AUTOSTART_NO_AGENT_FIX: &str = "Start the agent, then do the same again";
+pub const AUTOSTART_CUT_OFF: &str = "The connection to the agent was lost before it had answered; it may have been done";
+pub const UNEXPECTED_ANSWER: &str = "The agent gave an answer to another question";
+
+/// How it is with autostart.
+#[must_use]
+pub fn autostart(state: AutostartState) -> &'static str {
+    match state {
+        AutostartState::Enabled => "The agent starts when its user logs in",
+        AutostartState::Moved => "An entry starts the agent from another place: the programs were moved",
+        AutostartState::Other => "The entry of this name starts something else",
+        AutostartState::SwitchedOff => "There is an entry, and it was switched off in the settings of the OS",
+        AutostartState::Absent => "The agent does not start by itself",
+        AutostartState::ByService => "The agent belongs to the machine: the service manager starts it",
+    }
+}
+
+/// What an entry starts.
+#[must_use]
+pub fn autostart_starts(command: &str) -> String {
+    format!("It starts {}", waybill_shared::text::printable(command, 1000))
 }
 
 // The overview

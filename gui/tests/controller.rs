@@ -16,8 +16,8 @@ use waybill::model::{Link, Model};
 use waybill_ipc::Endpoint;
 use waybill_ipc::peer::Peer;
 use waybill_ipc::protocol::{
-    AgentInfo, AgentState, Connection, DestinationStatus, Event, Former, Hello, Identity, QueueStatus, Reply, Request, Snapshot,
-    StatusBrief, Update,
+    AgentInfo, AgentState, AutostartState, AutostartStatus, Connection, DestinationStatus, Event, Former, Hello, Identity,
+    QueueStatus, Reply, Request, Snapshot, StatusBrief, Update,
 };
 use waybill_ipc::server::{Limits, Service, Updates, serve};
 use waybill_ipc::transport::Listener;
@@ -108,6 +108,28 @@ fn an_agent_that_ends_at_once_is_a_notice() {
     let model = screen.wait("a notice", |model| !model.notices.is_empty());
     assert_eq!(model.notices[0].error.code, Code::ConfigInvalid);
     assert!(!model.is_pending(&Command::StartAgent));
+}
+
+#[test]
+fn autostart_is_known_once_connected_and_what_is_wished_is_done_or_told() {
+    let station = Station::new();
+    let (screen, controller) = station.window(NoAgent);
+    controller.ask(Command::SetAutostart(true)).unwrap();
+    let model = screen.wait("a refusal", |model| model.autostart.error.is_some());
+    assert_eq!(model.autostart.error.as_ref().unwrap().code, Code::AgentNotRunning);
+    let agent = station.agent();
+    controller.ask(Command::Reconnect).unwrap();
+    let is = |model: &Model, state| model.autostart.status.as_ref().is_some_and(|status| status.state == state);
+    let model = screen.wait("how it is", |model| is(model, AutostartState::Absent));
+    assert_eq!(model.autostart.error, None, "an answer ends what was wrong");
+    controller.ask(Command::SetAutostart(true)).unwrap();
+    screen.wait("the wish", |model| is(model, AutostartState::Enabled));
+    controller.ask(Command::SetAutostart(false)).unwrap();
+    let model = screen.wait("a failure", |model| model.autostart.error.is_some());
+    assert_eq!(model.autostart.error.as_ref().unwrap().code, Code::AutostartFailed);
+    assert!(is(&model, AutostartState::Enabled) && model.pending.is_empty() && model.notices.is_empty());
+    drop(agent);
+    screen.wait("absence", |model| model.link == Link::Absent && model.pending.is_empty());
 }
 
 #[test]
@@ -343,8 +365,16 @@ impl Service for Hub {
     fn brief(&self) -> StatusBrief {
         StatusBrief { state: AgentState::Running, waiting: 0, sent: 0, failed: 0 }
     }
-    async fn request(&self, (): &(), _: Request) -> Result<Reply, ErrorReport> {
-        Ok(Reply::Done)
+    async fn request(&self, (): &(), request: Request) -> Result<Reply, ErrorReport> {
+        let state = match request {
+            Request::Autostart { enable: Some(true) } => AutostartState::Enabled,
+            Request::Autostart { enable: None } => AutostartState::Absent,
+            Request::Autostart { enable: Some(false) } => {
+                return Err(ErrorReport::new(Code::AutostartFailed, "it cannot be taken away"));
+            }
+            _ => return Ok(Reply::Done),
+        };
+        Ok(Reply::Autostart(AutostartStatus { state, place: "x".to_owned(), starts: None, notes: Vec::new() }))
     }
     fn subscribe(&self) -> Result<Subscription, ErrorReport> {
         let (updates_in, updates) = mpsc::channel(4096);

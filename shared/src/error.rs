@@ -226,6 +226,12 @@ catalogue! {
     TaskFailed = "WB7004", Internal, Internal, 500, "Stop the agent and start it again; nothing is lost by that. Report it with the cause, which `waybill-agent tasks` and the log name";
     /// The agent ends because a part of it hangs
     AgentHangs = "WB7005", Internal, RestartWanted, 500, "Nothing is lost. A service manager or the watchdog starts it again; if there is none, start it. Look at the disk that the named part works with";
+    /// Autostart cannot be looked at or set
+    AutostartFailed = "WB7011", Station, Store, 500, "Mend what the message names; `waybill-agent autostart status` says how things stand";
+    /// The service manager did not do what was asked
+    ServiceFailed = "WB7012", Station, Refused, 500, "Mend what the message names, then do the same again: what is done already is left as it is";
+    /// There is no service manager
+    ServiceManagerMissing = "WB7013", Station, Refused, 501, "Use `waybill-agent autostart enable` in a desktop session, or let another supervisor run `waybill-agent run --headless`";
     /// A fault of Waybill itself
     Internal = "WB9001", Internal, Internal, 500, "Report it with the log's last lines";
 }

@@ -7,7 +7,8 @@
 use crate::error::Code;
 
 /// Topics with a page, and the pages, as Markdown of the same form.
-pub const TOPICS: [(&str, &str); 1] = [("archive", include_str!("../../assets/help/archive.md"))];
+pub const TOPICS: [(&str, &str); 2] =
+    [("archive", include_str!("../../assets/help/archive.md")), ("service", include_str!("../../assets/help/service.md"))];
 
 /// The page of a topic.
 #[must_use]
@@ -85,6 +86,9 @@ pages! {
     StopForced = "WB7003",
     TaskFailed = "WB7004",
     AgentHangs = "WB7005",
+    AutostartFailed = "WB7011",
+    ServiceFailed = "WB7012",
+    ServiceManagerMissing = "WB7013",
     Internal = "WB9001",
 }
 

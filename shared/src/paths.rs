@@ -8,6 +8,9 @@ use crate::text::file_name_component;
 /// Name of the files with pinned values.
 const MANAGED: &str = "managed.toml";
 
+/// Name of the instance that is meant if none is named.
+pub const DEFAULT: &str = "default";
+
 choice! {
     /// Whom an agent belongs to.
     pub enum Scope {
@@ -54,7 +57,7 @@ impl Instance {
     /// # Errors
     /// A sentence, if the OS names no home for the user, or a given path cannot be made absolute.
     pub fn locate(options: &InstanceOptions) -> Result<Self, String> {
-        let name = options.instance.clone().unwrap_or_else(|| "default".to_owned());
+        let name = options.instance.clone().unwrap_or_else(|| DEFAULT.to_owned());
         if name != file_name_component(&name, 64) {
             return Err(format!("{name:?} is no instance name: letters, digits, `-`, `_` and `.`, at most 64"));
         }
@@ -77,6 +80,27 @@ impl Instance {
         };
         let (explicit_data, explicit_config) = (options.data_dir.is_some(), options.config.is_some());
         Ok(Self { name, scope, config, data, explicit_data, explicit_config })
+    }
+
+    /// The options by which a program of Waybill finds this very instance, whoever starts it and wherever: all that is not left to chance is
+    /// said, and paths are absolute.
+    ///
+    /// # Errors
+    /// A sentence, if a path is no Unicode text, which no entry of autostart and no service can hold.
+    pub fn arguments(&self) -> Result<Vec<String>, String> {
+        let text =
+            |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| format!("{} is not Unicode", crate::text::path(path)));
+        let mut arguments = vec!["--scope".to_owned(), self.scope.as_str().to_owned()];
+        if self.name != DEFAULT {
+            arguments.extend(["--instance".to_owned(), self.name.clone()]);
+        }
+        if self.explicit_config {
+            arguments.extend(["--config".to_owned(), text(&self.config)?]);
+        }
+        if self.explicit_data {
+            arguments.extend(["--data-dir".to_owned(), text(&self.data)?]);
+        }
+        Ok(arguments)
     }
 
     /// What the administrator has pinned for this instance, beside its configuration; need not exist.
@@ -153,6 +177,27 @@ pub fn claims_folder() -> PathBuf {
     if cfg!(windows) { machine_folder().join("claims") } else { PathBuf::from("/tmp/waybill-claims") }
 }
 
+/// The folder in which a user's programs keep their configuration, and where the desktop looks for what it starts: `XDG_CONFIG_HOME` or `~/.config`
+/// on Linux.
+///
+/// # Errors
+/// A sentence, if the OS names no home for the user.
+pub fn user_config_folder() -> Result<PathBuf, String> {
+    base().map(|base| base.config_dir().to_owned())
+}
+
+/// The home of the user who runs this.
+///
+/// # Errors
+/// A sentence, if the OS names none.
+pub fn home_folder() -> Result<PathBuf, String> {
+    base().map(|base| base.home_dir().to_owned())
+}
+
+fn base() -> Result<directories::BaseDirs, String> {
+    directories::BaseDirs::new().ok_or_else(|| "the OS names no home folder for this user".to_owned())
+}
+
 fn project() -> Result<directories::ProjectDirs, String> {
     directories::ProjectDirs::from("", "", "Waybill")
         .ok_or_else(|| "the OS names no home folder for this user; give --data-dir".to_owned())
@@ -207,6 +252,28 @@ mod tests {
         assert!(instance.explicit_config && !instance.explicit_data);
         assert_eq!(instance.managed(), folder.path().join("managed.toml"));
         assert_ne!(instance.managed(), managed_file());
+    }
+
+    #[test]
+    fn the_arguments_of_an_instance_name_it_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = Some(folder.path().join("data"));
+        let other = InstanceOptions { instance: Some("two".to_owned()), scope: Some(Scope::User), ..InstanceOptions::default() };
+        let own = InstanceOptions { data_dir, config: Some(folder.path().join("c.toml")), ..InstanceOptions::default() };
+        for options in [other, own] {
+            let instance = Instance::locate(&options).unwrap();
+            let mut again = InstanceOptions::default();
+            for pair in instance.arguments().unwrap().chunks(2) {
+                match pair[0].as_str() {
+                    "--scope" => again.scope = [Scope::Machine, Scope::User].into_iter().find(|scope| scope.as_str() == pair[1]),
+                    "--instance" => again.instance = Some(pair[1].clone()),
+                    "--config" => again.config = Some(pair[1].clone().into()),
+                    "--data-dir" => again.data_dir = Some(pair[1].clone().into()),
+                    other => panic!("{other}"),
+                }
+            }
+            assert_eq!(Instance::locate(&again).unwrap(), instance);
+        }
     }
 
     #[test]

@@ -611,3 +611,60 @@ impl Drop for Watcher {
         let _ended_already = self.child.kill().and_then(|()| self.child.wait());
     }
 }
+
+// ---- under another supervisor
+
+#[test]
+fn headless_its_log_is_on_standard_output_too_and_ready_stays_a_line_of_its_own() {
+    let receiver = Receiver::start();
+    let station = Station::simple(&receiver);
+    let mut agent = Agent::try_start(&station, |command| {
+        command.arg("--headless");
+    })
+    .unwrap_or_else(|failure| panic!("{failure}"));
+    let ids = station.drop_reports("ict", 0..3);
+    agent.wait_for("the reports are there", |s| s.destinations[0].sent == 3);
+    receiver.assert_has_exactly(&ids);
+    assert!(agent.stop().success());
+    let stdout = agent.stdout();
+    let (ready, lines): (Vec<&str>, Vec<&str>) = stdout.lines().partition(|line| *line == "ready");
+    assert_eq!(ready.len(), 1, "{stdout}");
+    let events: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    for event in ["agent_starting", "agent_ready", "stop"] {
+        assert!(events.iter().any(|line| line["event"] == event), "{event}: {stdout}");
+    }
+    // Line by line what stands in the file.
+    let file = std::fs::read_to_string(station.data().join("logs/agent.log")).unwrap();
+    for line in lines {
+        assert!(file.lines().any(|there| there == line), "{line}");
+    }
+}
+
+#[test]
+fn headless_a_reader_who_has_stopped_reading_holds_nothing_up() {
+    let receiver = Receiver::start();
+    let source = |source: waybill_tests::station::SourceBuilder| source.patterns(["*.json"]).converter("wsjf");
+    let station = Station::builder().source("ict", source).wats(&receiver).quick().setting("log", "level", "trace").build();
+    let mut command = Command::new(binary());
+    command.arg("--data-dir").arg(station.data()).arg("--config").arg(station.config()).args(["run", "--headless"]);
+    command.envs(station.environment()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    // The pipe stays open and full.
+    let unread = child.stdout.take();
+    let log = station.data().join("logs/agent.log");
+    wait_until("it serves", || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("agent_ready")));
+    let ids = station.drop_reports("ict", 0..300);
+    let logged = || std::fs::metadata(&log).map_or(0, |file| file.len());
+    let done = || ipc_client(&station).status().destinations[0].sent == 300 && logged() > 2 * 64 * 1024;
+    let went_on = holds_within(USUAL, done);
+    let bytes = logged();
+    let stopped = cli(&station, &["stop"]);
+    let ended = holds_within(USUAL, || child.try_wait().unwrap().is_some());
+    if !ended {
+        let _ended = child.kill();
+    }
+    assert!(went_on, "{bytes} bytes are logged");
+    assert!(ended && stopped.success() && child.wait().unwrap().success(), "{stopped}");
+    receiver.assert_has_exactly(&ids);
+    drop(unread);
+}

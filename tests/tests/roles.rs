@@ -123,6 +123,9 @@ table! {
     Request::Reconvert { .. } => Operator, Some("archive.reconvert"),
         plain(Request::Reconvert { filter: ArchiveFilter::default(), dry_run: false, page: ArchivePage::default() });
     Request::Diagnose => Operator, Some("diagnose"), plain(Request::Diagnose);
+    Request::Autostart { enable: None } => Operator, None, plain(Request::Autostart { enable: None });
+    // What is not there is taken away: nothing outside of the test changes.
+    Request::Autostart { enable: Some(_) } => Engineer, Some("autostart."), plain(Request::Autostart { enable: Some(false) });
     Request::SetPin { .. } => Engineer, Some("access.set_pin"), plain(Request::SetPin { old: Some(text(PIN)), new: text(PIN) });
     // The last one: without a PIN everybody of this user is engineer.
     Request::ClearPin { .. } => Engineer, Some("access.clear_pin"), plain(Request::ClearPin { old: text(PIN) });
@@ -308,6 +311,8 @@ fn is_as_the_table_says(station: &Station, agent: &mut Agent, role: Role, sessio
 fn action_of(request: &Request) -> &'static str {
     match request {
         Request::ConfigRestore { .. } => "config.restore",
+        Request::Autostart { enable: None } => "autostart.status",
+        Request::Autostart { enable: Some(_) } => "autostart.disable",
         other => rows("-").into_iter().find(|row| row.request == *other).and_then(|row| row.history).expect("a change"),
     }
 }

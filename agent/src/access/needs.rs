@@ -33,6 +33,7 @@ pub fn needed(request: &Request) -> Role {
         | Request::Elevate { .. }
         | Request::DropRole => Role::Viewer,
         Request::Diagnose
+        | Request::Autostart { enable: None }
         | Request::RetryDeliveries { .. }
         | Request::DiscardDeliveries { .. }
         | Request::HoldLane { .. }
@@ -54,6 +55,7 @@ pub fn needed(request: &Request) -> Role {
         | Request::SetSecret { .. }
         | Request::ClearSecret { .. }
         | Request::RegisterDestination { .. }
+        | Request::Autostart { enable: Some(_) }
         | Request::SetPin { .. }
         | Request::ClearPin { .. } => Role::Engineer,
     }
@@ -107,6 +109,9 @@ pub fn described(request: &Request) -> (&'static str, String) {
         Request::ClearPin { .. } => ("access.clear_pin", String::new()),
         Request::Diagnose => ("diagnose", String::new()),
         Request::Reconvert { filter, .. } => ("archive.reconvert", wanted(filter)),
+        Request::Autostart { enable: None } => ("autostart.status", String::new()),
+        Request::Autostart { enable: Some(true) } => ("autostart.enable", String::new()),
+        Request::Autostart { enable: Some(false) } => ("autostart.disable", String::new()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod ask;
+mod autostart;
 mod config;
 mod convert;
 mod demo;
@@ -21,6 +22,7 @@ mod queue;
 mod reconvert;
 mod run;
 mod secret;
+mod service;
 mod status;
 mod stop;
 mod tasks;
@@ -84,7 +86,13 @@ enum ScopeArg {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the agent in the foreground; prints one line `ready` when it serves
-    Run,
+    Run(run::RunArgs),
+    /// Let the agent start by itself when you log in; needs no administrator
+    #[command(subcommand)]
+    Autostart(autostart::AutostartCommand),
+    /// Let the OS run the agent as a service: install, start, stop, look at, take away
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// Set this station up: asks what it needs to know, tests the destination, writes the configuration
     Init(Box<init::InitArgs>),
     /// Show what came, what waits, what went, what failed
@@ -152,7 +160,9 @@ pub fn main() -> ExitCode {
     let exit = match Instance::locate(&options) {
         Err(reason) => output::fail(&ErrorReport::new(Code::DataFolderUnavailable, reason)),
         Ok(instance) => match cli.command {
-            Command::Run => run::main(instance),
+            Command::Run(args) => run::main(instance, &args),
+            Command::Autostart(command) => with_runtime(autostart::main(&instance, &pin, command)),
+            Command::Service(command) => service::main(&instance, command).unwrap_or_else(|error| output::fail(&error)),
             Command::Status(args) => with_runtime(status::main(&instance, args)),
             Command::Queue(command) => with_runtime(queue::main(&instance, &pin, command)),
             Command::Fsck(args) => with_runtime(fsck::main(&instance, &pin, args)),

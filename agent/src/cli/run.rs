@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::fs::atomic;
 use waybill_shared::paths::Instance;
@@ -16,7 +17,31 @@ use crate::supervisor;
 /// Threads for tasks; blocking work has threads of its own.
 const TASK_THREADS: usize = 2;
 
-pub(super) fn main(instance: Instance) -> Exit {
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Write the log to standard output as well, a JSON object a line: for containers and other supervisors. The line `ready` stays
+    /// the one that is exactly that
+    #[arg(long)]
+    headless: bool,
+}
+
+pub(super) fn main(instance: Instance, args: &RunArgs) -> Exit {
+    if args.headless {
+        crate::log::also_to_stdout();
+    }
+    let (stop, asked) = shutdown::channel();
+    serve(instance, stop, asked, true, || output::line("ready"))
+}
+
+/// Runs an agent until it has stopped. `signals` tells whether those of a terminal and of the OS are heard: a service manager that calls has
+/// its own way, and in a service of Windows they are about sessions of people.
+pub(super) fn serve(
+    instance: Instance,
+    stop: shutdown::StopRequests,
+    asked: shutdown::StopAsked,
+    signals: bool,
+    ready: impl FnOnce(),
+) -> Exit {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(TASK_THREADS).thread_name("task").enable_all().build();
     let runtime = match runtime {
@@ -25,22 +50,23 @@ pub(super) fn main(instance: Instance) -> Exit {
     };
     supervisor::panic::install();
     warn_of_what_is_missing(&instance);
-    let (stop, asked) = shutdown::channel();
     let result = runtime.block_on(async {
-        let mut signals = StopSignals::listen()
-            .map_err(|error| ErrorReport::new(Code::Internal, format!("signals cannot be heard: {error}")))?;
+        let heard = signals.then(StopSignals::listen).transpose();
+        let mut heard = heard.map_err(|error| ErrorReport::new(Code::Internal, format!("signals cannot be heard: {error}")))?;
         let (on_signal, on_session_end) = (stop.clone(), stop.clone());
-        if let Err(error) = session_end::watch(move || on_session_end.session_ends("the session")) {
+        // A service is told by its manager.
+        if signals && let Err(error) = session_end::watch(move || on_session_end.session_ends("the session")) {
             output::warn(&format!("the end of the session will not be heard: {error}"));
         }
         let listening = async {
+            let Some(signals) = &mut heard else { return std::future::pending().await };
             loop {
                 let signal = signals.next().await;
                 if signal.session_ends { on_signal.session_ends(signal.name) } else { on_signal.ask(signal.name) }
             }
         };
         tokio::select! {
-            result = agent::run(instance, stop, asked, || output::line("ready")) => result,
+            result = agent::run(instance, stop, asked, ready) => result,
             () = listening => unreachable!("it listens for ever"),
         }
     });

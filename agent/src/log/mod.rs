@@ -19,6 +19,7 @@ use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -39,6 +40,15 @@ const REST: Duration = Duration::from_millis(5);
 /// Between two lines about dropped lines.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
+/// Set where the lines go to standard output as well.
+static TO_STDOUT: AtomicBool = AtomicBool::new(false);
+
+/// Lets the log of this process, which is yet to begin, go to standard output as well: containers take it from there. A reader that is slow
+/// or gone holds up nothing: lines that do not fit are left out there, and are in the file.
+pub fn also_to_stdout() {
+    TO_STDOUT.store(true, Ordering::Relaxed);
+}
+
 /// Keeps the log running; dropping it writes what waits (for about a second at most).
 #[derive(Debug)]
 pub struct LogGuard {
@@ -46,6 +56,7 @@ pub struct LogGuard {
     level: reload::Handle<Targets, Registry>,
     // After the others, because its end waits for the thread.
     _worker: WorkerGuard,
+    _stdout: Option<WorkerGuard>,
 }
 
 impl LogGuard {
@@ -90,8 +101,18 @@ fn build(folder: &Path, log: &Log) -> io::Result<(impl Subscriber + Send + Sync 
     // Set once, here.
     let _first = state.waiting.set(writer.error_counter());
     let (filter, level) = reload::Layer::new(targets(log.level));
+    let (writer, stdout) = if TO_STDOUT.load(Ordering::Relaxed) {
+        let (stdout, guard) = tracing_appender::non_blocking::NonBlockingBuilder::default()
+            .buffered_lines_limit(WAITING)
+            .thread_name("log-stdout")
+            .finish(io::stdout());
+        (BoxMakeWriter::new(writer.and(stdout)), Some(guard))
+    } else {
+        (BoxMakeWriter::new(writer), None)
+    };
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(writer);
-    Ok((tracing_subscriber::registry().with(filter).with(lines), LogGuard { state, level, _worker: worker }))
+    let guard = LogGuard { state, level, _worker: worker, _stdout: stdout };
+    Ok((tracing_subscriber::registry().with(filter).with(lines), guard))
 }
 
 fn targets(level: LogLevel) -> Targets {

@@ -1,6 +1,10 @@
 //! What differs between operating systems, in one file each with equal signatures.
 
+pub mod autostart;
+mod command;
+pub mod service;
 pub mod session_end;
+mod start;
 
 #[cfg(unix)]
 mod unix;

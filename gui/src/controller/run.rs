@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use waybill_ipc::client::Deadlines;
-use waybill_ipc::protocol::{ClientKind, Update};
+use waybill_ipc::protocol::{AutostartStatus, ClientKind, Reply, Request, Update};
 use waybill_ipc::{Client, ClientError, Endpoint};
+use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::paths::Instance;
 
 use super::pace::Pace;
@@ -38,6 +39,8 @@ enum Happening {
     Asked(Command),
     /// A try to connect ended.
     Tried(Result<Conversation, ClientError>),
+    /// The agent answered a command about autostart.
+    Autostart(Command, Result<AutostartStatus, ErrorReport>),
     /// The agent has news.
     News(Update),
     /// The agent says nothing more.
@@ -58,7 +61,7 @@ enum Happening {
 
 /// A connection with its news.
 struct Conversation {
-    client: Client,
+    client: Arc<Client>,
     updates: mpsc::Receiver<Update>,
 }
 
@@ -87,6 +90,7 @@ pub(super) async fn until_closed<L: Launcher, S: Screen>(
         opened: Instant::now(),
         seconds,
         tries: JoinSet::new(),
+        questions: JoinSet::new(),
         failures: 0,
         retry_at: None,
         conversation: None,
@@ -107,6 +111,8 @@ struct Run<L, S> {
     seconds: Interval,
     // At most one try at a time; dropped with the loop.
     tries: JoinSet<Result<Conversation, ClientError>>,
+    // Of this conversation; a few at a time, each with the deadline of a request. They end with it.
+    questions: JoinSet<(Command, Result<AutostartStatus, ErrorReport>)>,
     failures: u32,
     retry_at: Option<Instant>,
     conversation: Option<Conversation>,
@@ -122,6 +128,7 @@ impl<L: Launcher, S: Screen> Run<L, S> {
                 Happening::Asked(command) => self.asked(&command),
                 Happening::Tried(Ok(conversation)) => self.connected(conversation),
                 Happening::Tried(Err(error)) => self.disconnected(&error),
+                Happening::Autostart(command, told) => self.autostart_told(&command, told),
                 Happening::News(update) => self.news(update),
                 Happening::Ended => self.disconnected(&ClientError::Broken(crate::text::AGENT_CLOSED.to_owned())),
                 Happening::RetryDue => self.try_now(),
@@ -143,6 +150,11 @@ impl<L: Launcher, S: Screen> Run<L, S> {
         tokio::select! {
             command = self.commands.recv() => command.map_or(Happening::Closed, Happening::Asked),
             Some(tried) = self.tries.join_next() => Happening::Tried(outcome(tried)),
+            Some(told) = self.questions.join_next() => match told {
+                Ok((command, told)) => Happening::Autostart(command, told),
+                // Only a fault of ours ends one without an answer.
+                Err(error) => Happening::Autostart(Command::LookAtAutostart, Err(ErrorReport::new(Code::Internal, error.to_string()))),
+            },
             news = next_update(self.conversation.as_mut()) => news.map_or(Happening::Ended, Happening::News),
             () = at(self.retry_at) => Happening::RetryDue,
             code = exit(self.starting.as_mut()) => Happening::AgentExited(code),
@@ -157,7 +169,32 @@ impl<L: Launcher, S: Screen> Run<L, S> {
             Command::StartAgent => self.start_agent(),
             Command::Reconnect => self.reconnect(),
             Command::DismissNotice(id) => self.model.dismissed(*id),
+            Command::SetAutostart(enable) => self.ask_about_autostart(command, Some(*enable)),
+            Command::LookAtAutostart => self.ask_about_autostart(command, None),
         }
+    }
+
+    /// Asks the agent, unless it is being asked the same.
+    fn ask_about_autostart(&mut self, command: &Command, enable: Option<bool>) -> bool {
+        if self.model.is_pending(command) {
+            return false;
+        }
+        let Some(conversation) = &self.conversation else {
+            let error = ErrorReport::new(Code::AgentNotRunning, crate::text::AUTOSTART_NO_AGENT)
+                .with_fix(crate::text::AUTOSTART_NO_AGENT_FIX);
+            return self.model.autostart_told(command, Err(error));
+        };
+        let (client, command) = (Arc::clone(&conversation.client), command.clone());
+        self.model.begun(&command, now_ms());
+        self.questions.spawn(async move {
+            let told = match client.request(Request::Autostart { enable }).await {
+                Ok(Reply::Autostart(status)) => Ok(status),
+                Ok(_) => Err(ErrorReport::new(Code::PeerBroken, crate::text::UNEXPECTED_ANSWER)),
+                Err(error) => Err(error.report()),
+            };
+            (command, told)
+        });
+        true
     }
 
     fn start_agent(&mut self) -> bool {
@@ -190,15 +227,40 @@ impl<L: Launcher, S: Screen> Run<L, S> {
         self.conversation = Some(conversation);
         self.starting = None;
         let started = self.model.done(&Command::StartAgent);
-        changed || started
+        let asked = self.ask_about_autostart(&Command::LookAtAutostart, None);
+        changed || started || asked
     }
 
     fn disconnected(&mut self, error: &ClientError) -> bool {
         self.conversation = None;
+        self.forget_questions();
         self.failures = self.failures.saturating_add(1);
         let longest = if self.starting.is_some() { START_PAUSE } else { Duration::MAX };
         self.retry_at = Some(Instant::now() + backoff::pause(self.failures).min(longest));
         self.model.disconnected(error, now_ms())
+    }
+
+    fn autostart_told(&mut self, command: &Command, told: Result<AutostartStatus, ErrorReport>) -> bool {
+        match (command, told) {
+            // Asked on our own account: who may not see it is not told that there would be something.
+            (Command::LookAtAutostart, Err(error)) if error.code == Code::RoleMissing => self.model.done(command),
+            (command, told) => self.model.autostart_told(command, told),
+        }
+    }
+
+    /// What was asked gets no answer any more: nothing stays pending, and a wish is told as failed.
+    fn forget_questions(&mut self) {
+        self.questions = JoinSet::new();
+        let open = |command: &Command| matches!(command, Command::SetAutostart(_) | Command::LookAtAutostart);
+        let open: Vec<Command> =
+            self.model.pending.iter().map(|pending| pending.command.clone()).filter(|command| open(command)).collect();
+        for command in open {
+            let error = ErrorReport::new(Code::PeerBroken, crate::text::AUTOSTART_CUT_OFF);
+            match command {
+                Command::SetAutostart(_) => self.model.autostart_told(&command, Err(error)),
+                _ => self.model.done(&command),
+            };
+        }
     }
 
     fn news(&mut self, update: Update) -> bool {
@@ -249,7 +311,7 @@ impl<L: Launcher, S: Screen> Run<L, S> {
 async fn converse(endpoint: Endpoint) -> Result<Conversation, ClientError> {
     let mut client = Client::connect(&endpoint, ClientKind::Window, DEADLINES).await?;
     let updates = client.subscribe().await?;
-    Ok(Conversation { client, updates })
+    Ok(Conversation { client: Arc::new(client), updates })
 }
 
 fn outcome(tried: Result<Result<Conversation, ClientError>, JoinError>) -> Result<Conversation, ClientError> {

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use waybill_ipc::ClientError;
-use waybill_ipc::protocol::{Hello, Snapshot, Update};
+use waybill_ipc::protocol::{AutostartStatus, Hello, Snapshot, Update};
 use waybill_shared::error::ErrorReport;
 
 use crate::command::Command;
@@ -51,6 +51,15 @@ pub struct LastKnown {
     seq: u64,
 }
 
+/// What the agent said about its autostart.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Autostart {
+    /// How it was when it was asked last; none if it never was.
+    pub status: Option<AutostartStatus>,
+    /// Why the last question or wish came to nothing.
+    pub error: Option<ErrorReport>,
+}
+
 /// A command that is being carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
@@ -84,6 +93,8 @@ pub struct Model {
     pub known: Option<LastKnown>,
     /// Deliveries of the last two minutes.
     pub throughput: Throughput,
+    /// Whether the agent starts by itself.
+    pub autostart: Autostart,
     /// Commands under way.
     pub pending: Vec<Pending>,
     /// Outcomes that a person should see, the newest last.
@@ -100,6 +111,7 @@ impl Model {
             link_since_ms: now_ms,
             known: None,
             throughput: Throughput::default(),
+            autostart: Autostart::default(),
             pending: Vec::new(),
             notices: VecDeque::new(),
             next_notice: 1,
@@ -197,6 +209,16 @@ impl Model {
         }
         self.notices.push_back(Notice { id: self.next_notice, at_ms: now_ms, about: command.clone(), error });
         self.next_notice += 1;
+    }
+
+    /// What the agent answered to a command about autostart. An error is shown where it was asked, and what was known stays.
+    pub fn autostart_told(&mut self, command: &Command, told: Result<AutostartStatus, ErrorReport>) -> bool {
+        let before = self.autostart.clone();
+        match told {
+            Ok(status) => self.autostart = Autostart { status: Some(status), error: None },
+            Err(error) => self.autostart.error = Some(error),
+        }
+        self.done(command) || before != self.autostart
     }
 
     /// A person has seen a notice.
@@ -327,6 +349,25 @@ mod tests {
         let id = model.notices[0].id;
         assert!(model.dismissed(id));
         assert!(!model.dismissed(id));
+    }
+
+    #[test]
+    fn a_wish_about_autostart_that_failed_is_told_beside_what_was_known_until_the_next_answer() {
+        use waybill_ipc::protocol::{AutostartState, AutostartStatus};
+        let status = |state| AutostartStatus { state, place: "x".to_owned(), starts: None, notes: Vec::new() };
+        let mut model = Model::new(0);
+        let wish = Command::SetAutostart(true);
+        assert!(model.autostart_told(&Command::LookAtAutostart, Ok(status(AutostartState::Absent))));
+        assert!(
+            !model.autostart_told(&Command::LookAtAutostart, Ok(status(AutostartState::Absent))),
+            "the same again is no change"
+        );
+        model.begun(&wish, 1);
+        assert!(model.autostart_told(&wish, Err(ErrorReport::new(Code::AutostartFailed, "no"))));
+        assert!(!model.is_pending(&wish) && model.notices.is_empty());
+        assert_eq!(model.autostart.status.as_ref().unwrap().state, AutostartState::Absent);
+        assert!(model.autostart_told(&wish, Ok(status(AutostartState::Enabled))));
+        assert_eq!(model.autostart.error, None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The messages. Raise [`PROTOCOL`] whenever their bytes change; a golden test fails otherwise.
 
 mod access;
+mod autostart;
 mod config;
 mod destination;
 mod event;
@@ -16,6 +17,7 @@ mod secret;
 mod snapshot;
 
 pub use access::{AccessStatus, Role};
+pub use autostart::{AutostartState, AutostartStatus};
 pub use config::{BackupRow, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion, MOST_EDITS, Unsent};
 pub use destination::{CertificateInfo, DestinationTest, DestinationTrial, ProcessRow};
 pub use event::{Configured, DestinationHead, Event, SourceHead, Update};

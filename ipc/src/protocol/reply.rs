@@ -5,9 +5,9 @@ use waybill_shared::config::compare::Difference;
 use waybill_shared::error::ErrorReport;
 
 use super::{
-    AccessStatus, BackupRow, Changed, ConfigChanged, ConfigState, DeliveryState, DestinationTest, DestinationTrial, EntryDetails,
-    FsckReport, HealthReport, HistoryRow, LaneRow, LogLine, LossRow, ProcessRow, Reconverted, ReportPart, SecretRow, Snapshot,
-    TaskRow,
+    AccessStatus, AutostartStatus, BackupRow, Changed, ConfigChanged, ConfigState, DeliveryState, DestinationTest,
+    DestinationTrial, EntryDetails, FsckReport, HealthReport, HistoryRow, LaneRow, LogLine, LossRow, ProcessRow, Reconverted,
+    ReportPart, SecretRow, Snapshot, TaskRow,
 };
 
 /// An answer.
@@ -67,6 +67,8 @@ pub enum Reply {
     Diagnosis(Diagnosis),
     /// To `Reconvert`.
     Reconverted(Reconverted),
+    /// To `Autostart`: how it is, after the change if one was asked for.
+    Autostart(AutostartStatus),
 }
 
 /// A bundle for whoever looks for a fault.

@@ -200,6 +200,11 @@ pub enum Request {
         /// Which part of them.
         page: ArchivePage,
     },
+    /// Whether the agent starts by itself when its user logs in; or that it shall, or shall not.
+    Autostart {
+        /// What is wanted; none: only how it is.
+        enable: Option<bool>,
+    },
 }
 
 /// A part of a list, by key and not by number, so that a list that changes is neither skipped nor repeated.
@@ -234,7 +239,8 @@ impl Request {
             | Self::ConfigText { .. }
             | Self::ConfigDiff { .. }
             | Self::Secrets
-            | Self::Access => false,
+            | Self::Access
+            | Self::Autostart { enable: None } => false,
             Self::RetryDeliveries { .. }
             | Self::DiscardDeliveries { .. }
             | Self::HoldLane { .. }
@@ -256,7 +262,8 @@ impl Request {
             | Self::SetPin { .. }
             | Self::ClearPin { .. }
             | Self::Diagnose
-            | Self::Reconvert { .. } => true,
+            | Self::Reconvert { .. }
+            | Self::Autostart { enable: Some(_) } => true,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Samples of what is about the station itself: configuration, secrets, access, health, history, log.
 
 use waybill_ipc::protocol::{
-    AccessStatus, ArchiveFilter, ArchivePage, BackupRow, CertificateInfo, CheckResult, ConfigChange, ConfigChanged, ConfigState,
-    ConfigValue, ConfigVersion, DestinationTest, DestinationTrial, Diagnosis, HealthReport, HealthState, HistoryFilter,
-    HistoryOutcome, HistoryRow, LogFilter, LogLevelName, LogLine, Page, ProcessRow, ReconvertOutcome, Reconverted,
-    ReconvertedFile, ReconvertedReport, Reply, Request, Role, SecretRow, SecretText, TaskRow, TaskState, Unsent, Via,
+    AccessStatus, ArchiveFilter, ArchivePage, AutostartState, AutostartStatus, BackupRow, CertificateInfo, CheckResult,
+    ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion, DestinationTest, DestinationTrial, Diagnosis,
+    HealthReport, HealthState, HistoryFilter, HistoryOutcome, HistoryRow, LogFilter, LogLevelName, LogLine, Page, ProcessRow,
+    ReconvertOutcome, Reconverted, ReconvertedFile, ReconvertedReport, Reply, Request, Role, SecretRow, SecretText, TaskRow,
+    TaskState, Unsent, Via,
 };
 use waybill_shared::config::compare::Difference;
 use waybill_shared::config::{Edit, Origin};
@@ -51,6 +52,7 @@ pub(super) fn families() -> Vec<Family> {
             let files = vec![ReconvertedFile { outcome, ..archived() }];
             response(Ok(Reply::Reconverted(Reconverted { files, ..reconverted() })))
         }),
+        family("autostart.state", AUTOSTART, |state| response(Ok(Reply::Autostart(AutostartStatus { state, ..autostart() })))),
         family("access.role", ROLES, |role| response(Ok(Reply::Access(AccessStatus { role, ..access() })))),
         family("access.without_pin", ROLES, |without_pin| response(Ok(Reply::Access(AccessStatus { without_pin, ..access() })))),
     ]
@@ -63,6 +65,14 @@ const OUTCOMES: [ReconvertOutcome; 4] =
     [ReconvertOutcome::WouldBeSent, ReconvertOutcome::Queued, ReconvertOutcome::UnderWay, ReconvertOutcome::NotSent];
 const TASKS: [TaskState; 4] = [TaskState::Running, TaskState::Stalled, TaskState::Restarting, TaskState::Failed];
 const ROLES: [Role; 3] = [Role::Viewer, Role::Operator, Role::Engineer];
+const AUTOSTART: [AutostartState; 6] = [
+    AutostartState::Enabled,
+    AutostartState::Moved,
+    AutostartState::Other,
+    AutostartState::SwitchedOff,
+    AutostartState::Absent,
+    AutostartState::ByService,
+];
 const AT: i64 = 1_700_000_000_000;
 
 /// The requests after the first five.
@@ -121,6 +131,7 @@ pub(super) fn requests() -> Vec<Request> {
             dry_run: true,
             page: ArchivePage { after: Some("2026-01-31/ict/a.zst".into()), limit: 100 },
         },
+        Request::Autostart { enable: Some(true) },
     ]
 }
 
@@ -162,7 +173,17 @@ pub(super) fn replies() -> Vec<Reply> {
         Reply::Access(access()),
         Reply::Diagnosis(Diagnosis { bundle: "/data/diagnosis.zip".into(), findings: vec!["the disk is nearly full".into()] }),
         Reply::Reconverted(reconverted()),
+        Reply::Autostart(autostart()),
     ]
+}
+
+fn autostart() -> AutostartStatus {
+    AutostartStatus {
+        state: AutostartState::Enabled,
+        place: "/home/anna/.config/autostart/waybill.desktop".into(),
+        starts: Some("/opt/waybill/waybill --start-agent".into()),
+        notes: vec!["a note".into()],
+    }
 }
 
 fn reconverted() -> Reconverted {

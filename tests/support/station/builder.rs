@@ -176,6 +176,8 @@ impl StationBuilder {
                 environment.entry(format!("WAYBILL_CONFIG_QUEUE_MIN_FREE_{name}")).or_insert_with(|| "0".to_owned());
             }
         }
+        // What the desktop and the service manager of this user start is none of a test's business.
+        environment.entry("XDG_CONFIG_HOME".to_owned()).or_insert_with(|| root.join("xdg").display().to_string());
         let environment = Mutex::new(environment);
         let station = Station(Arc::new(Inner { folder, sources, outputs, environment, staged: AtomicU64::new(0) }));
         station.write_config(&text);

@@ -26,6 +26,7 @@ use crate::cli::output;
 use crate::config::{self, Store};
 use crate::diagnose;
 use crate::history::{History, NewEntry};
+use crate::platform::autostart;
 use crate::queue::{self, QueueError};
 use crate::secrets::{self, SecretName};
 use crate::serve::answers::{self, Wanted, secret, secret_text};
@@ -132,6 +133,13 @@ impl Offline {
                     ));
                 }
                 queue::check(&places, Duration::from_secs(3600)).map(Reply::Fsck).map_err(|error| error.report())
+            }
+            Request::Autostart { enable: None } => autostart::status(instance).map(Reply::Autostart),
+            Request::Autostart { enable: Some(enable) } => {
+                let (action, target) = access::described(&Request::Autostart { enable: Some(enable) });
+                let set = autostart::set(instance, enable);
+                self.note_result(action, &target, set.as_ref().map(|_| ()));
+                set.map(Reply::Autostart)
             }
             Request::Status
             | Request::Deliveries { .. }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use waybill_ipc::protocol::{ConfigChange, Reply, Request, Unsent};
 use waybill_shared::error::{Code, ErrorReport, Exit};
-use waybill_shared::paths::Instance;
+use waybill_shared::paths::{Instance, Scope};
 use waybill_shared::secret::Secret;
 use waybill_shared::text;
 
@@ -200,6 +200,11 @@ fn what_next(instance: &Instance, door: &Door<'_>, answers: &Answers) {
         output::line(&format!("  Start the agent                 waybill-agent{options} run"));
         output::line(&format!("  See what it does                waybill-agent{options} status"));
     }
+    let by_itself = match instance.scope {
+        Scope::Machine => "service install",
+        Scope::User => "autostart enable",
+    };
+    output::line(&format!("  Let it start by itself          waybill-agent{options} {by_itself}"));
     output::line(&format!("  The window                      waybill{options}"));
     output::line(&format!("  Change something                waybill-agent{options} config edit"));
 }

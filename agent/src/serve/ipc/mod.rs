@@ -3,6 +3,7 @@
 //! Every request passes the one gate ([`crate::access`]) and then does what it says. What is refused, and what changes something, is in the
 //! history. Nothing here blocks a task: files, hashes and the keyring have desks of their own.
 
+mod autostart;
 mod configuration;
 mod destinations;
 mod queue;
@@ -84,6 +85,8 @@ pub struct Service {
     log_desk: Desk,
     /// For looking at the whole of the store, and for copies of it.
     store_desk: Desk,
+    /// For what the OS keeps about autostart.
+    autostart_desk: Desk,
 }
 
 /// One connection.
@@ -106,6 +109,7 @@ impl Service {
             config_desk: Desk::open("config-read")?,
             log_desk: Desk::open("log-read")?,
             store_desk: Desk::open("store")?,
+            autostart_desk: Desk::open("autostart")?,
         })
     }
 
@@ -197,6 +201,7 @@ impl Service {
                 self.pin(session, "access.clear_pin", move |gate, own| gate.clear_pin(own, Some(&secret(&old)))).await
             }
             Request::Diagnose => self.diagnose(session).await.map(Reply::Diagnosis),
+            Request::Autostart { enable } => self.autostart(session, enable).await.map(Reply::Autostart),
             Request::Reconvert { filter, dry_run, page } => self.reconvert(session, filter, dry_run, page).await,
             Request::Subscribe | Request::Unsubscribe => {
                 Err(ErrorReport::new(Code::Internal, "subscriptions are answered by the server itself"))

@@ -11,6 +11,7 @@ use crate::theme::{TextKind, size};
 use crate::widgets::{connection_banner, connection_page};
 
 mod activity;
+mod autostart;
 mod destinations;
 mod plot;
 mod sources;
@@ -36,7 +37,7 @@ impl Page for Dashboard {
 fn contents(ui: &mut Ui, model: &Model) -> Option<Command> {
     ui.spacing_mut().item_spacing.y = size::GAP;
     let Some(snapshot) = model.snapshot() else { return connection_page(ui, model) };
-    let command = connection_banner(ui, model);
+    let mut command = connection_banner(ui, model);
     if model.stale_since_ms().is_some() {
         ui.multiply_opacity(size::STALE_OPACITY);
     }
@@ -48,6 +49,7 @@ fn contents(ui: &mut Ui, model: &Model) -> Option<Command> {
         places(ui, snapshot);
         events(ui, model, snapshot);
     }
+    command = command.or(autostart::show(ui, model));
     let agent = &snapshot.agent;
     let details = text::agent_details(&agent.instance, &agent.version, agent.pid, agent.started_at_ms);
     ui.label(TextKind::Caption.text(ui, details));

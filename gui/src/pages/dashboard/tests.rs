@@ -5,7 +5,9 @@ use eframe::egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use waybill_ipc::ClientError;
-use waybill_ipc::protocol::{Activity, ActivityKind, ClientKind, Connection, Event, Hello, Snapshot, SourceState, Update};
+use waybill_ipc::protocol::{
+    Activity, ActivityKind, AutostartState, AutostartStatus, ClientKind, Connection, Event, Hello, Snapshot, SourceState, Update,
+};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::schema::{Fault, FaultKind};
 
@@ -233,7 +235,12 @@ fn nothing_reaches_over_the_edge_of_a_small_window() {
     snapshot.agent.config_problem = Some(faulty(8));
     snapshot.agent.identity.configured = false;
     for size in [SMALL, Vec2::new(800.0, 600.0), Vec2::new(1060.0, 600.0), WIDE] {
-        let page = page(absent(connected(snapshot.clone())), size);
+        let mut model = connected(snapshot.clone());
+        let long = || "/a/very/long/path/".repeat(20);
+        let autostart =
+            AutostartStatus { state: AutostartState::Moved, place: long(), starts: Some(long()), notes: vec![long()] };
+        model.autostart_told(&Command::LookAtAutostart, Ok(autostart));
+        let page = page(absent(model), size);
         for node in page.root().children_recursive() {
             let node = node.accesskit_node();
             let Some(bounds) = node.raw_bounds() else { continue };
@@ -256,4 +263,71 @@ fn deliveries_are_drawn_and_the_page_still_rests() {
     let page = page(model, WIDE);
     page.get_by_label("All destinations");
     assert!(page.query_by_label("No deliveries in the last 2 minutes").is_none());
+}
+
+/// A connected page whose agent has said this about its autostart.
+fn with_autostart(told: Result<AutostartState, ErrorReport>) -> Model {
+    let mut model = connected(sample::snapshot());
+    let status = |state| AutostartStatus {
+        state,
+        place: "/home/anna/.config/autostart/waybill.desktop".to_owned(),
+        starts: Some("/old/waybill --start-agent".to_owned()),
+        notes: vec!["a note of the agent".to_owned()],
+    };
+    model.autostart_told(&Command::LookAtAutostart, told.map(status));
+    model
+}
+
+const SWITCH: &str = "Start the agent when I log in";
+
+#[test]
+fn autostart_is_shown_in_words_and_set_by_its_switch() {
+    assert!(page(connected(sample::snapshot()), WIDE).query_by_label(SWITCH).is_none(), "nothing is known yet");
+    let mut off = page(with_autostart(Ok(AutostartState::Absent)), WIDE);
+    let card = off.get_by_role_and_label(Role::Group, "Autostart");
+    card.get_by_label("The agent does not start by itself");
+    card.get_by_label("a note of the agent");
+    card.get_by_label(SWITCH).click();
+    off.run();
+    assert_eq!(off.state(), &[Command::SetAutostart(true)]);
+    let mut on = page(with_autostart(Ok(AutostartState::Enabled)), WIDE);
+    on.get_by_label("The agent starts when its user logs in");
+    on.get_by_label(SWITCH).click();
+    on.run();
+    assert_eq!(on.state(), &[Command::SetAutostart(false)]);
+}
+
+#[test]
+fn an_autostart_that_was_moved_is_put_right_and_one_of_the_machine_cannot_be_set_here() {
+    let mut moved = page(with_autostart(Ok(AutostartState::Moved)), WIDE);
+    moved.get_by_label("It starts /old/waybill --start-agent");
+    moved.get_by_label("Put right").click();
+    moved.run();
+    assert_eq!(moved.state(), &[Command::SetAutostart(true)]);
+    let machine = page(with_autostart(Ok(AutostartState::ByService)), WIDE);
+    machine.get_by_label("The agent belongs to the machine: the service manager starts it");
+    assert!(machine.query_by_label(SWITCH).is_none());
+}
+
+#[test]
+fn a_wish_about_autostart_that_fails_is_told_where_it_was_made() {
+    let mut model = with_autostart(Ok(AutostartState::Absent));
+    let wish = Command::SetAutostart(true);
+    model.begun(&wish, 1);
+    assert!(page(model.clone(), WIDE).get_by_label(SWITCH).accesskit_node().is_disabled(), "one wish at a time");
+    model.autostart_told(&wish, Err(ErrorReport::new(Code::AutostartFailed, "the folder is write-protected")));
+    let mut page = page(model, WIDE);
+    let card = page.get_by_role_and_label(Role::Group, "Autostart");
+    card.get_by_label("the folder is write-protected");
+    card.get_by_label("WB7011");
+    card.get_by_label(Code::AutostartFailed.fix());
+    card.get_by_label("Look again").click();
+    page.run();
+    assert_eq!(page.state(), &[Command::LookAtAutostart]);
+}
+
+#[test]
+fn without_an_agent_the_autostart_that_is_shown_cannot_be_set() {
+    let page = page(absent(with_autostart(Ok(AutostartState::Enabled))), WIDE);
+    assert!(page.get_by_label(SWITCH).accesskit_node().is_disabled());
 }
