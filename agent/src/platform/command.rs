@@ -62,7 +62,7 @@ fn end_of(child: &mut Child, limit: Duration) -> io::Result<ExitStatus> {
 /// Reads one of its outputs on a thread, so that neither fills up. The thread ends with the pipe.
 fn drain(pipe: Option<impl Read + Send + 'static>) -> io::Result<JoinHandle<String>> {
     let Some(pipe) = pipe else { return Err(io::Error::other("no pipe")) };
-    std::thread::Builder::new().name("said".to_owned()).spawn(move || {
+    crate::supervisor::spawn("said", move || {
         let mut kept = Vec::new();
         let mut pipe = pipe;
         // What was read until it broke is what there is.

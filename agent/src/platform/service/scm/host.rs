@@ -88,7 +88,7 @@ unsafe extern "system" fn service_main(_count: u32, _arguments: *mut windows_sys
     ours.told.begin(handle);
     let telling = Arc::clone(&ours.told);
     // Ends when the service has stopped. Without it the manager would give up a start or a stop that takes long.
-    let _told_once_at_least = std::thread::Builder::new().name("service-status".to_owned()).spawn(move || telling.keep_telling());
+    let _told_once_at_least = crate::supervisor::spawn("service-status", move || telling.keep_telling());
     let body = ours.body.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(body) = body else { return };
     let ready = Arc::clone(&ours.told);
