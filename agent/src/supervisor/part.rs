@@ -157,7 +157,7 @@ impl Supervisor {
 /// # Errors
 /// The OS gives none.
 #[allow(clippy::disallowed_methods, reason = "the one place")]
-pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+pub fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<JoinHandle<T>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
