@@ -56,6 +56,8 @@ pub enum Exit {
     Forced = 10,
     /// Something looks wrong, or is not healthy: what was asked is answered, and the answer is bad.
     Unwell = 11,
+    /// The watchdog gave up: the agent ended or hung too often.
+    GaveUp = 13,
 }
 
 macro_rules! catalogue {
@@ -220,6 +222,10 @@ catalogue! {
     DataFolderUnavailable = "WB7002", Station, Store, 500, "Check that the folder exists, is on a local disk and may be written";
     /// Not everything ended in time at a stop
     StopForced = "WB7003", Internal, Forced, 500, "Nothing is lost: what was not finished is done at the next start";
+    /// The watchdog gave up
+    WatchdogGaveUp = "WB7004", Internal, GaveUp, 503, "Nothing is lost. Look at the last lines of `waybill-agent logs` and of logs/watchdog.log, mend the cause, then start the watchdog again";
+    /// A watchdog of this instance runs already
+    WatchdogRunning = "WB7005", Station, AlreadyRunning, 409, "Let the one that runs do its work, or stop it";
     /// A fault of Waybill itself
     Internal = "WB9001", Internal, Internal, 500, "Report it with the log's last lines";
 }

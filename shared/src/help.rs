@@ -7,7 +7,8 @@
 use crate::error::Code;
 
 /// Topics with a page, and the pages, as Markdown of the same form.
-pub const TOPICS: [(&str, &str); 1] = [("archive", include_str!("../../assets/help/archive.md"))];
+pub const TOPICS: [(&str, &str); 2] =
+    [("archive", include_str!("../../assets/help/archive.md")), ("watchdog", include_str!("../../assets/help/watchdog.md"))];
 
 /// The page of a topic.
 #[must_use]
@@ -83,6 +84,8 @@ pages! {
     AlreadyRunning = "WB7001",
     DataFolderUnavailable = "WB7002",
     StopForced = "WB7003",
+    WatchdogGaveUp = "WB7004",
+    WatchdogRunning = "WB7005",
     Internal = "WB9001",
 }
 

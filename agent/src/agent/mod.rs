@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -43,6 +43,7 @@ use crate::convert::registry::Registry;
 use crate::desk::Desk;
 use crate::health;
 use crate::health::checks::tasks::TaskStatus;
+use crate::health::{Heartbeat, STALL_LIMIT};
 use crate::history::History;
 use crate::log::LogGuard;
 use crate::queue::{self, Damage, OnCommit, Opened, Places};
@@ -50,6 +51,7 @@ use crate::secrets;
 use crate::serve;
 use crate::serve::hub::Hub;
 use crate::serve::ipc::Service;
+use crate::service_manager::Progress;
 use crate::shutdown::{StopAsked, StopRequests, Stopped};
 use checks::{Checks, Looked, TaskList};
 use keeper::{Follow, Keeper, Tools};
@@ -121,17 +123,26 @@ pub struct Agent {
     lock: Lock,
 }
 
-/// Runs an agent until it is asked to stop. `ready` is called once, when it serves.
+/// Runs an agent until it is asked to stop. `ready` is called once, when it serves, with what tells whether it makes progress.
 ///
 /// # Errors
 /// It could not start; nothing was taken.
-pub async fn run(instance: Instance, stop: StopRequests, asked: StopAsked, ready: impl FnOnce()) -> Result<Stopped, ErrorReport> {
+pub async fn run(
+    instance: Instance,
+    stop: StopRequests,
+    asked: StopAsked,
+    ready: impl FnOnce(Progress),
+) -> Result<Stopped, ErrorReport> {
     let (mut kept, mut ready, mut renewed) = (None, Some(ready), 0);
+    // Empty while it begins anew, which may take its time.
+    let heart: Arc<ArcSwapOption<Heartbeat>> = Arc::default();
     loop {
         let agent = Agent::open(&instance, stop.clone(), kept.take())?;
+        heart.store(Some(Arc::new(agent.health.heartbeat())));
         agent.hub.publish(Event::Agent { state: AgentState::Running });
         if let Some(ready) = ready.take() {
-            ready();
+            let heart = Arc::clone(&heart);
+            ready(Arc::new(move || heart.load().as_ref().is_none_or(|heart| heart.silent_for() < STALL_LIMIT)));
         }
         let mut waiting = asked.clone();
         let opened = Instant::now();
@@ -147,7 +158,10 @@ pub async fn run(instance: Instance, stop: StopRequests, asked: StopAsked, ready
                 }
                 tokio::select! {
                     () = waiting.times(1) => return Ok(agent.close(asked).await),
-                    () = tokio::time::sleep(again_in) => kept = Some(agent.renew(asked.clone()).await),
+                    () = tokio::time::sleep(again_in) => {
+                        heart.store(None);
+                        kept = Some(agent.renew(asked.clone()).await);
+                    }
                 }
             }
         }

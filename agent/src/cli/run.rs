@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::fs::atomic;
 use waybill_shared::paths::Instance;
@@ -10,6 +12,8 @@ use waybill_shared::text;
 use super::output;
 use crate::agent;
 use crate::platform::StopSignals;
+use crate::platform::notify::Notify;
+use crate::service_manager;
 use crate::shutdown;
 
 /// Threads for tasks; blocking work has threads of its own.
@@ -24,7 +28,12 @@ pub(super) fn main(instance: Instance) -> Exit {
     };
     warn_of_what_is_missing(&instance);
     let (stop, asked) = shutdown::channel();
+    let manager = Notify::from_environment();
     let result = runtime.block_on(async {
+        // On a thread of the runtime: it goes on while the agent is opened here, and not while the agent's tasks hang.
+        let (serves, ready) = oneshot::channel();
+        let mut beside = JoinSet::new();
+        beside.spawn(service_manager::accompany(manager.clone(), ready, asked.clone()));
         let mut signals = StopSignals::listen()
             .map_err(|error| ErrorReport::new(Code::Internal, format!("signals cannot be heard: {error}")))?;
         let on_signal = stop.clone();
@@ -35,10 +44,16 @@ pub(super) fn main(instance: Instance) -> Exit {
             }
         };
         tokio::select! {
-            result = agent::run(instance, stop, asked, || output::line("ready")) => result,
+            result = agent::run(instance, stop, asked, |progress| {
+                output::line("ready");
+                // Nobody waits for it only if nobody has to be told.
+                let _unwanted = serves.send(progress);
+            }) => result,
             () = listening => unreachable!("it listens for ever"),
         }
     });
+    // A stop that was over before anybody could be told has been one all the same.
+    manager.stopping();
     // What did not end in time does not hold up the exit: nothing of it is needed.
     runtime.shutdown_timeout(Duration::ZERO);
     match result {

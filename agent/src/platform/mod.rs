@@ -1,5 +1,6 @@
 //! What differs between operating systems, in one file each with equal signatures.
 
+pub mod notify;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]

@@ -128,6 +128,13 @@ pub fn holder(path: &Path) -> Option<String> {
     }
 }
 
+/// True if nobody holds the lock and the last holder did not let it go by itself: it was killed, or crashed. A lock that nobody ever held
+/// was not left.
+#[must_use]
+pub fn was_left(path: &Path) -> bool {
+    holder(path).is_none() && owner_file(path).exists()
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Only information; the lock itself is released by the close that follows.
@@ -167,7 +174,13 @@ mod tests {
             other => panic!("{other:?}"),
         }
         drop(first);
-        Lock::acquire(&path, "process 43").unwrap();
+        assert!(!was_left(&path));
+        let second = Lock::acquire(&path, "process 43").unwrap();
+        assert!(!was_left(&path), "it is held");
+        drop(second);
+        // What a process that was killed leaves behind.
+        say_who(&owner_file(&path), "process 44").unwrap();
+        assert!(was_left(&path));
     }
 
     #[test]
