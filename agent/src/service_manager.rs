@@ -90,3 +90,83 @@ async fn ask_for_time(notify: &Notify, longest: Duration) {
         notify.extend(MORE.min(left));
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::shutdown;
+
+    /// A manager that listens, and a task beside an agent that tells it.
+    struct Manager {
+        heard: tokio::net::UnixDatagram,
+        moves: Arc<AtomicBool>,
+        stop: shutdown::StopRequests,
+        _folder: tempfile::TempDir,
+        _task: tokio::task::JoinSet<()>,
+    }
+
+    impl Manager {
+        fn listen() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("notify");
+            let heard = UnixDatagram::bind(&path).unwrap();
+            heard.set_nonblocking(true).unwrap();
+            let heard = tokio::net::UnixDatagram::from_std(heard).unwrap();
+            let (stop, asked) = shutdown::channel();
+            let (serves, ready) = oneshot::channel();
+            let moves = Arc::new(AtomicBool::new(true));
+            let progress: Progress = {
+                let moves = Arc::clone(&moves);
+                Arc::new(move || moves.load(Ordering::SeqCst))
+            };
+            serves.send(progress).ok().unwrap();
+            let mut task = tokio::task::JoinSet::new();
+            task.spawn(accompany(Notify::to(&path, Duration::from_millis(200)), ready, asked));
+            Self { heard, moves, stop, _folder: folder, _task: task }
+        }
+
+        async fn next(&self) -> String {
+            let mut buffer = [0; 256];
+            let heard = tokio::time::timeout(Duration::from_secs(30), self.heard.recv(&mut buffer)).await;
+            String::from_utf8(buffer[..heard.expect("a datagram").unwrap()].to_vec()).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sign_of_life_is_given_only_while_there_is_progress() {
+        let manager = Manager::listen();
+        assert!(manager.next().await.starts_with("READY=1\nMAINPID="));
+        assert_eq!(manager.next().await, "WATCHDOG=1");
+        assert_eq!(manager.next().await, "WATCHDOG=1");
+        manager.moves.store(false, Ordering::SeqCst);
+        // One may have been on its way.
+        let mut said = manager.next().await;
+        if said == "WATCHDOG=1" {
+            said = manager.next().await;
+        }
+        assert_eq!(said, "STATUS=makes no progress");
+        let silence = tokio::time::timeout(Duration::from_secs(1), manager.next()).await;
+        assert!(silence.is_err(), "{silence:?}");
+        manager.moves.store(true, Ordering::SeqCst);
+        assert_eq!(manager.next().await, "STATUS=at work");
+        assert_eq!(manager.next().await, "WATCHDOG=1");
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_told_first_and_no_sign_of_life_follows_it() {
+        let manager = Manager::listen();
+        assert!(manager.next().await.starts_with("READY=1"));
+        manager.stop.ask("a test");
+        loop {
+            match manager.next().await.as_str() {
+                "WATCHDOG=1" => {}
+                said => break assert_eq!(said, "STOPPING=1\nSTATUS=stopping"),
+            }
+        }
+        // Five seconds later.
+        assert_eq!(manager.next().await, "EXTEND_TIMEOUT_USEC=20000000");
+    }
+}

@@ -18,7 +18,7 @@ use waybill_shared::error::Exit;
 /// How long the end of a process that was killed may take; more than that only a disk or a driver that hangs.
 const KILLING: Duration = Duration::from_secs(10);
 /// Between two looks at an agent that has not answered yet since its start.
-const STARTING_LOOK: Duration = Duration::from_secs(1);
+const STARTING_LOOK: Duration = Duration::from_millis(250);
 
 /// How patient the watchdog is.
 #[derive(Debug, Clone, Copy)]
@@ -199,6 +199,13 @@ impl Machine {
         }
     }
 
+    /// The agent was asked to stop, or could not be: what the asking took is not taken from its time.
+    pub fn asked(&mut self, now: Duration) {
+        if let State::Ending { until, .. } = &mut self.state {
+            *until = (*until).max(now + self.limits.stopping);
+        }
+    }
+
     /// The agent has ended.
     pub fn ended(&mut self, now: Duration, ended: Ended) {
         let code = |exit: Exit| Ended::Code(i32::from(exit as u8));
@@ -310,9 +317,10 @@ mod tests {
         }
         assert_eq!(machine.phase(), Phase::Ending);
         assert_eq!(machine.step(s(95)), Step::AskToStop);
-        assert_eq!(next(&mut machine, s(95)), (Step::Kill, s(95 + 130)));
-        machine.ended(s(226), Ended::Crashed);
-        assert_eq!(next(&mut machine, s(226)), (Step::Start, s(227)));
+        machine.asked(s(100));
+        assert_eq!(next(&mut machine, s(100)), (Step::Kill, s(100 + 130)));
+        machine.ended(s(231), Ended::Crashed);
+        assert_eq!(next(&mut machine, s(231)), (Step::Start, s(232)));
     }
 
     #[test]

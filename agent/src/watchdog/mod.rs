@@ -113,7 +113,9 @@ struct Watching<'a> {
     sampled: Option<Instant>,
     desk: Desk,
     manager: Notify,
+    /// The last sign of life, and when more time was asked for or none was needed.
     manager_told: Instant,
+    manager_asked: Instant,
 }
 
 /// What of a record is written down at once when it changes.
@@ -165,6 +167,7 @@ impl<'a> Watching<'a> {
             desk: Desk::open("watchdog-record")?,
             manager: Notify::from_environment(),
             manager_told: Instant::now(),
+            manager_asked: Instant::now(),
         })
     }
 
@@ -205,7 +208,10 @@ impl<'a> Watching<'a> {
         match step {
             Step::Start => self.start().await,
             Step::Probe => self.probe().await,
-            Step::AskToStop => self.agent.ask_to_stop().await,
+            Step::AskToStop => {
+                self.agent.ask_to_stop().await;
+                self.machine.asked(self.now());
+            }
             Step::Kill => self.agent.kill(),
             Step::Wait(longest) => tokio::time::sleep(longest.min(LOOK)).await,
             Step::Done(_) => {}
@@ -374,17 +380,17 @@ impl<'a> Watching<'a> {
 
     /// Under a service manager, the watchdog is the process that is looked after.
     fn tell_the_manager(&mut self) {
-        let phase = self.machine.phase();
-        let takes_time = matches!(phase, Phase::Starting | Phase::Stopping);
-        let every = [takes_time.then_some(MORE.1), self.manager.sign_of_life_every()].into_iter().flatten().min();
-        if every.is_none_or(|every| self.manager_told.elapsed() < every.saturating_sub(LOOK)) {
-            return;
-        }
-        self.manager_told = Instant::now();
-        if takes_time {
+        let due = |last: Instant, every: Duration| last.elapsed() >= every.saturating_sub(LOOK);
+        if !matches!(self.machine.phase(), Phase::Starting | Phase::Stopping) {
+            self.manager_asked = Instant::now();
+        } else if due(self.manager_asked, MORE.1) {
+            self.manager_asked = Instant::now();
             self.manager.extend(MORE.0);
         }
-        self.manager.sign_of_life();
+        if self.manager.sign_of_life_every().is_some_and(|every| due(self.manager_told, every)) {
+            self.manager_told = Instant::now();
+            self.manager.sign_of_life();
+        }
     }
 }
 

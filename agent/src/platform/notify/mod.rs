@@ -45,6 +45,18 @@ impl Notify {
         Self::new(|name| std::env::var_os(name), std::process::id())
     }
 
+    /// To a socket of a test, which wants two signs of life within that time.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(crate) fn to(socket: &std::path::Path, within: Duration) -> Self {
+        let micros = within.as_micros().to_string();
+        let variable = |name: &str| match name {
+            SOCKET => Some(socket.as_os_str().to_owned()),
+            WATCHDOG => Some(micros.clone().into()),
+            _ => None,
+        };
+        Self::new(variable, 1)
+    }
+
     fn new(variable: impl Fn(&str) -> Option<OsString>, own_pid: u32) -> Self {
         let Some(name) = variable(SOCKET).filter(|name| !name.is_empty()) else { return Self(None) };
         let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());

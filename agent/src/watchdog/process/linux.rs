@@ -55,8 +55,10 @@ pub(super) fn usage(_handle: &Handle, identity: Identity) -> Usage {
         return Usage::default();
     }
     let descriptors = fs::read_dir(format!("/proc/{}/fd", identity.pid)).ok().map(|entries| entries.count() as u64);
+    // The kernel counts pages roughly; of a process that is just being born or dying it says 0.
+    let pages = Some(stat.resident_pages).filter(|pages| *pages > 0);
     Usage {
-        resident_bytes: setting(libc::_SC_PAGESIZE).and_then(|page| stat.resident_pages.checked_mul(page)),
+        resident_bytes: setting(libc::_SC_PAGESIZE).and_then(|page| pages?.checked_mul(page)),
         cpu_ms: setting(libc::_SC_CLK_TCK).and_then(|ticks| stat.cpu_ticks.checked_mul(1000)?.checked_div(ticks)),
         threads: Some(stat.threads),
         descriptors,
