@@ -379,6 +379,11 @@ fn folder_error(folder: &Path, error: &dyn std::fmt::Display) -> ErrorReport {
     ErrorReport::new(Code::DataFolderUnavailable, format!("{}: {error}", text::path(folder)))
 }
 
+/// Whether an agent's lock says of its holder that it is an agent, and not a command that keeps agents away for a moment.
+pub(crate) fn is_agent(holder: &str) -> bool {
+    holder.starts_with("process ") && holder.contains(" (instance ")
+}
+
 /// The data folder, and the lock that keeps a second agent away from it.
 fn take_instance(instance: &Instance) -> Result<Lock, ErrorReport> {
     let folder = &instance.data;

@@ -13,6 +13,7 @@ use super::Options;
 use super::machine::Ended;
 use super::process::{self, Identity, Process, Usage};
 use super::record::Watched;
+use crate::agent::is_agent;
 use crate::platform::notify;
 
 /// What a question came to.
@@ -228,11 +229,11 @@ impl<'a> Agent<'a> {
         if !running.process.has_ended() {
             return None;
         }
-        let lock = self.instance.lock();
-        Some(match running.process.exit_code() {
+        let code = running.process.exit_code();
+        Some(match code {
             Some(code) => (Ended::Code(code), format!("the agent ended with exit code {code}")),
-            // One that ends in order lets its lock go.
-            None if lock::was_left(&lock) || lock::holder(&lock).is_some() => {
+            // One that ends in order lets its lock go; whoever waits for that (`stop`) may hold it for a moment.
+            None if lock::not_let_go_by(&self.instance.lock()).is_some_and(|owner| is_agent(&owner)) => {
                 (Ended::Crashed, "the agent was killed, or crashed".to_owned())
             }
             None => (Ended::InOrder, "the agent ended in order".to_owned()),

@@ -128,11 +128,12 @@ pub fn holder(path: &Path) -> Option<String> {
     }
 }
 
-/// True if nobody holds the lock and the last holder did not let it go by itself: it was killed, or crashed. A lock that nobody ever held
-/// was not left.
+/// Who holds a lock, or, if nobody does, who held it last and did not let it go by itself: one that was killed, or crashed. None once its
+/// holder has let it go.
 #[must_use]
-pub fn was_left(path: &Path) -> bool {
-    holder(path).is_none() && owner_file(path).exists()
+pub fn not_let_go_by(path: &Path) -> Option<String> {
+    let owner = std::fs::read_to_string(owner_file(path)).ok()?;
+    Some(crate::text::printable(owner.trim(), 200)).filter(|owner| !owner.is_empty())
 }
 
 impl Drop for Lock {
@@ -174,13 +175,11 @@ mod tests {
             other => panic!("{other:?}"),
         }
         drop(first);
-        assert!(!was_left(&path));
-        let second = Lock::acquire(&path, "process 43").unwrap();
-        assert!(!was_left(&path), "it is held");
-        drop(second);
+        assert_eq!(not_let_go_by(&path), None);
+        drop(Lock::acquire(&path, "process 43").unwrap());
         // What a process that was killed leaves behind.
         say_who(&owner_file(&path), "process 44").unwrap();
-        assert!(was_left(&path));
+        assert_eq!((not_let_go_by(&path).as_deref(), holder(&path)), (Some("process 44"), None));
     }
 
     #[test]
