@@ -16,7 +16,9 @@ use std::time::Duration;
 use serde_json::Value;
 use waybill_tests::agent::command;
 use waybill_tests::wait::{USUAL, holds_within};
-use waybill_tests::{Agent, Receiver, Station, cli, wait_until};
+#[cfg(unix)]
+use waybill_tests::wait_until;
+use waybill_tests::{Agent, Receiver, Station, cli};
 
 /// Nothing hangs in these tests.
 const PATIENT: &[&str] = &["--interval", "1", "--timeout", "30", "--failures", "10", "--pause-ms", "100", "--write-every", "1"];

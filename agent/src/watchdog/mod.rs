@@ -109,6 +109,7 @@ struct Watching<'a> {
     record: Record,
     /// When the record was written last, and what was in it that decides.
     written: Option<(Instant, Face)>,
+    restarts: usize,
     samples: VecDeque<Sample>,
     sampled: Option<Instant>,
     desk: Desk,
@@ -162,6 +163,7 @@ impl<'a> Watching<'a> {
             story: "the agent is being started".to_owned(),
             record,
             written: None,
+            restarts: 0,
             samples: VecDeque::with_capacity(SAMPLES),
             sampled: None,
             desk: Desk::open("watchdog-record")?,
@@ -194,6 +196,9 @@ impl<'a> Watching<'a> {
     }
 
     fn told_to_stop(&mut self, by: &'static str) {
+        if matches!(self.machine.phase(), Phase::Done(_)) {
+            return;
+        }
         tracing::info!(event = "watchdog_stops", by, "the agent is stopped, then the watchdog ends");
         self.story = format!("the watchdog was told to stop ({by})");
         self.manager.stopping();
@@ -269,12 +274,8 @@ impl<'a> Watching<'a> {
         let why = if hung { format!("the agent hung; {how}") } else { how };
         match self.machine.phase() {
             Phase::Waiting => {
-                tracing::error!(
-                    event = "agent_ended",
-                    how = why,
-                    restarts = self.record.restarts.len() + 1,
-                    "it is started again"
-                );
+                self.restarts += 1;
+                tracing::error!(event = "agent_ended", how = why, restarts = self.restarts, "it is started again");
                 self.record.restarts.push(Restart { at_ms: Timestamp::now().as_millisecond(), why: why.clone() });
                 let old = self.record.restarts.len().saturating_sub(RESTARTS);
                 self.record.restarts.drain(..old);
@@ -341,7 +342,7 @@ impl<'a> Watching<'a> {
             Phase::Done(_) => (State::GaveUp, 0),
         };
         let agent = self.agent.watched();
-        let face = (state, unanswered, agent, self.record.restarts.len());
+        let face = (state, unanswered, agent, self.restarts);
         let due = self.written.is_none_or(|(at, said)| said != face || at.elapsed() >= self.options.write_every);
         if !due {
             return;
