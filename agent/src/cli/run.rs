@@ -28,7 +28,10 @@ pub(super) fn main(instance: Instance) -> Exit {
     };
     warn_of_what_is_missing(&instance);
     let (stop, asked) = shutdown::channel();
-    let manager = Notify::from_environment();
+    let manager = Notify::from_environment().unwrap_or_else(|trouble| {
+        output::warn(&trouble);
+        Notify::default()
+    });
     let result = runtime.block_on(async {
         // On a thread of the runtime: it goes on while the agent is opened here, and not while the agent's tasks hang.
         let (serves, ready) = oneshot::channel();

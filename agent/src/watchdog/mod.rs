@@ -167,7 +167,10 @@ impl<'a> Watching<'a> {
             samples: VecDeque::with_capacity(SAMPLES),
             sampled: None,
             desk: Desk::open("watchdog-record")?,
-            manager: Notify::from_environment(),
+            manager: Notify::from_environment().unwrap_or_else(|trouble| {
+                tracing::warn!(event = "service_manager_unreachable", reason = trouble, "the service manager is told nothing");
+                Notify::default()
+            }),
             manager_told: Instant::now(),
             manager_asked: Instant::now(),
         })

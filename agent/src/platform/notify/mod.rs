@@ -40,8 +40,10 @@ struct Way {
 
 impl Notify {
     /// The way that the environment names, if it does.
-    #[must_use]
-    pub fn from_environment() -> Self {
+    ///
+    /// # Errors
+    /// A sentence, if it names one that cannot be gone: nobody is told anything then.
+    pub fn from_environment() -> Result<Self, String> {
         Self::new(|name| std::env::var_os(name), std::process::id())
     }
 
@@ -54,22 +56,16 @@ impl Notify {
             WATCHDOG => Some(micros.clone().into()),
             _ => None,
         };
-        Self::new(variable, 1)
+        Self::new(variable, 1).unwrap_or_default()
     }
 
-    fn new(variable: impl Fn(&str) -> Option<OsString>, own_pid: u32) -> Self {
-        let Some(name) = variable(SOCKET).filter(|name| !name.is_empty()) else { return Self(None) };
+    fn new(variable: impl Fn(&str) -> Option<OsString>, own_pid: u32) -> Result<Self, String> {
+        let Some(name) = variable(SOCKET).filter(|name| !name.is_empty()) else { return Ok(Self(None)) };
         let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
         let watchdog = watchdog(text(WATCHDOG).as_deref(), text(WATCHDOG_PID).as_deref(), own_pid);
-        match os::open(&name) {
-            Ok(socket) => {
-                Self(Some(Arc::new(Way { socket, watchdog, stops: AtomicBool::new(false), told: AtomicBool::new(false) })))
-            }
-            Err(error) => {
-                tracing::warn!(event = "service_manager_unreachable", socket = ?name, %error, "the service manager is told nothing");
-                Self(None)
-            }
-        }
+        let socket =
+            os::open(&name).map_err(|error| format!("the service manager is told nothing: {SOCKET} is {name:?}: {error}"))?;
+        Ok(Self(Some(Arc::new(Way { socket, watchdog, stops: AtomicBool::new(false), told: AtomicBool::new(false) }))))
     }
 
     /// True if somebody wants to be told.
@@ -155,10 +151,12 @@ mod tests {
 
     #[test]
     fn without_a_service_manager_nothing_is_said_and_nothing_fails() {
-        let unheard = Notify::new(|_| None, 1);
+        let unheard = Notify::new(|_| None, 1).unwrap();
         assert!(!unheard.is_wanted() && unheard.sign_of_life_every().is_none());
         unheard.ready();
         unheard.stopping();
-        assert!(!Notify::new(|name| (name == SOCKET).then(OsString::new), 1).is_wanted());
+        assert!(!Notify::new(|name| (name == SOCKET).then(OsString::new), 1).unwrap().is_wanted());
+        let strange = Notify::new(|name| (name == SOCKET).then(|| "vsock:2:1234".into()), 1).err().unwrap();
+        assert!(strange.contains("vsock:2:1234"), "{strange}");
     }
 }
