@@ -223,9 +223,9 @@ catalogue! {
     /// Not everything ended in time at a stop
     StopForced = "WB7003", Internal, Forced, 500, "Nothing is lost: what was not finished is done at the next start";
     /// The watchdog gave up
-    WatchdogGaveUp = "WB7004", Internal, GaveUp, 503, "Nothing is lost. Look at the last lines of `waybill-agent logs` and of logs/watchdog.log, mend the cause, then start the watchdog again";
+    WatchdogGaveUp = "WB7006", Internal, GaveUp, 503, "Nothing is lost. Look at the last lines of `waybill-agent logs` and of logs/watchdog.log, mend the cause, then start the watchdog again";
     /// A watchdog of this instance runs already
-    WatchdogRunning = "WB7005", Station, AlreadyRunning, 409, "Let the one that runs do its work, or stop it";
+    WatchdogRunning = "WB7007", Station, AlreadyRunning, 409, "Let the one that runs do its work, or stop it";
     /// A fault of Waybill itself
     Internal = "WB9001", Internal, Internal, 500, "Report it with the log's last lines";
 }

@@ -84,8 +84,8 @@ pages! {
     AlreadyRunning = "WB7001",
     DataFolderUnavailable = "WB7002",
     StopForced = "WB7003",
-    WatchdogGaveUp = "WB7004",
-    WatchdogRunning = "WB7005",
+    WatchdogGaveUp = "WB7006",
+    WatchdogRunning = "WB7007",
     Internal = "WB9001",
 }
 

@@ -118,7 +118,7 @@ fn an_agent_that_is_stopped_ends_the_watchdog_with_0_and_only_one_watches() {
     watchdog.agent();
     let mut second = Watchdog::start(&station, PATIENT, &[]);
     assert_eq!(second.exit().code(), Some(4));
-    assert!(second.said().contains("WB7005") && second.said().contains(&watchdog.child.id().to_string()), "{}", second.said());
+    assert!(second.said().contains("WB7007") && second.said().contains(&watchdog.child.id().to_string()), "{}", second.said());
     let ids = station.drop_reports("ict", 0..3);
     receiver.wait_for_reports(3);
     #[cfg(target_os = "linux")]
@@ -171,7 +171,7 @@ fn a_crash_loop_is_given_up_after_five_restarts_and_everybody_is_told() {
     // A command that ends at once with 3, because no agent runs.
     let mut watchdog = Watchdog::start(&station, &["--pause-ms", "10"], &["stop"]);
     assert_eq!(watchdog.exit().code(), GAVE_UP);
-    assert!(watchdog.said().contains("WB7004") && watchdog.said().contains("exit code 3"), "{}", watchdog.said());
+    assert!(watchdog.said().contains("WB7006") && watchdog.said().contains("exit code 3"), "{}", watchdog.said());
     assert_eq!(watchdog.said().matches("WB6001").count(), 6, "started once, and five times again: {}", watchdog.said());
     let record = watchdog.record();
     assert_eq!((&record["state"], record["restarts"].as_array().unwrap().len()), (&Value::from("gave_up"), 5), "{record}");
