@@ -15,6 +15,7 @@
 //! - [`config`]: the configuration's file, its backups, and what lies over it; [`secrets`]: tokens and passwords
 //! - [`access`]: the one gate; [`history`]: who did what; [`health`]: how well everything is; [`log`]: what happened
 //! - [`agent`]: the composition root; [`supervisor`]: what runs, and what becomes of what fails; [`shutdown`]: how it stops
+//! - [`watchdog`]: the process that starts the agent anew when it hangs; [`service_manager`]: what systemd is told
 //! - [`cli`]: the command line; thin, everything else is above
 //!
 //! No stage reaches around another: the converter pool holds no HTTP client, the uploader never touches a source file.
@@ -36,6 +37,8 @@ pub mod platform;
 pub mod queue;
 pub mod secrets;
 pub mod serve;
+pub mod service_manager;
 pub mod shutdown;
 pub mod supervisor;
 pub mod upload;
+pub mod watchdog;

@@ -110,6 +110,7 @@ pub struct Client {
     next: std::sync::atomic::AtomicU64,
     deadlines: Deadlines,
     agent: Hello,
+    agent_pid: Option<u32>,
     // What the agent said when it ended the conversation.
     last_words: Arc<OnceLock<String>>,
     // Owns the connection's task: it ends with the client.
@@ -144,11 +145,11 @@ impl Client {
                 _ => ClientError::Broken(error.to_string()),
             })?;
             // The agent's owner is checked as well: a stranger may sit at its name.
-            transport::check_peer(&stream).map_err(|refused| ClientError::Untrusted {
+            let peer = transport::check_peer(&stream).map_err(|refused| ClientError::Untrusted {
                 endpoint: endpoint.name().to_owned(),
                 reason: refused.to_string(),
             })?;
-            Self::over(stream, kind, deadlines).await
+            Ok(Self { agent_pid: peer.pid, ..Self::over(stream, kind, deadlines).await? })
         };
         timeout(deadlines.connect, connecting).await.map_err(|_| ClientError::Timeout(deadlines.connect))?
     }
@@ -208,6 +209,7 @@ impl Client {
             next: std::sync::atomic::AtomicU64::new(1),
             deadlines,
             agent,
+            agent_pid: None,
             last_words,
             _tasks: tasks,
         })
@@ -217,6 +219,13 @@ impl Client {
     #[must_use]
     pub fn agent(&self) -> &Hello {
         &self.agent
+    }
+
+    /// The agent's process id as the OS tells it, where it does. It is the one to act on: what an agent in a container says of itself is a
+    /// number of its container.
+    #[must_use]
+    pub fn agent_pid(&self) -> Option<u32> {
+        self.agent_pid
     }
 
     /// Asks and waits for the answer.

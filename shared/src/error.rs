@@ -58,6 +58,8 @@ pub enum Exit {
     Unwell = 11,
     /// It ended so that whoever started it starts it anew: service managers are told to.
     RestartWanted = 12,
+    /// The watchdog gave up: the agent ended or hung too often.
+    GaveUp = 13,
 }
 
 macro_rules! catalogue {
@@ -226,6 +228,10 @@ catalogue! {
     TaskFailed = "WB7004", Internal, Internal, 500, "Stop the agent and start it again; nothing is lost by that. Report it with the cause, which `waybill-agent tasks` and the log name";
     /// The agent ends because a part of it hangs
     AgentHangs = "WB7005", Internal, RestartWanted, 500, "Nothing is lost. A service manager or the watchdog starts it again; if there is none, start it. Look at the disk that the named part works with";
+    /// The watchdog gave up
+    WatchdogGaveUp = "WB7006", Internal, GaveUp, 503, "Nothing is lost. Look at the last lines of `waybill-agent logs` and of logs/watchdog.log, mend the cause, then start the watchdog again";
+    /// A watchdog of this instance runs already
+    WatchdogRunning = "WB7007", Station, AlreadyRunning, 409, "Let the one that runs do its work, or stop it";
     /// Autostart cannot be looked at or set
     AutostartFailed = "WB7011", Station, Store, 500, "Mend what the message names; `waybill-agent autostart status` says how things stand";
     /// The service manager did not do what was asked

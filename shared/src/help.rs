@@ -7,8 +7,11 @@
 use crate::error::Code;
 
 /// Topics with a page, and the pages, as Markdown of the same form.
-pub const TOPICS: [(&str, &str); 2] =
-    [("archive", include_str!("../../assets/help/archive.md")), ("service", include_str!("../../assets/help/service.md"))];
+pub const TOPICS: [(&str, &str); 3] = [
+    ("archive", include_str!("../../assets/help/archive.md")),
+    ("service", include_str!("../../assets/help/service.md")),
+    ("watchdog", include_str!("../../assets/help/watchdog.md")),
+];
 
 /// The page of a topic.
 #[must_use]
@@ -86,6 +89,8 @@ pages! {
     StopForced = "WB7003",
     TaskFailed = "WB7004",
     AgentHangs = "WB7005",
+    WatchdogGaveUp = "WB7006",
+    WatchdogRunning = "WB7007",
     AutostartFailed = "WB7011",
     ServiceFailed = "WB7012",
     ServiceManagerMissing = "WB7013",

@@ -163,6 +163,16 @@ impl Instance {
     pub fn lock(&self) -> PathBuf {
         self.data.join("agent.lock")
     }
+    /// The lock that keeps a second watchdog away.
+    #[must_use]
+    pub fn watchdog_lock(&self) -> PathBuf {
+        self.data.join("watchdog.lock")
+    }
+    /// What the watchdog knows and did.
+    #[must_use]
+    pub fn watchdog_record(&self) -> PathBuf {
+        self.data.join("watchdog.json")
+    }
 }
 
 /// What the administrator has pinned for every agent of the machine; need not exist.

@@ -4,7 +4,7 @@ mod binary;
 mod command_line;
 
 pub use binary::binary;
-pub use command_line::{CliOutput, cli, cli_for_a_line, cli_with};
+pub use command_line::{CliOutput, cli, cli_for_a_line, cli_with, command};
 
 use std::fmt;
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -35,7 +35,10 @@ impl Agent {
         if let Err(error) = shutdown::guard(deadlines, waybill_shared::error::Exit::RestartWanted as u8) {
             tracing::warn!(event = "stop_unguarded", %error, "the stop is bounded by its phases only");
         }
-        self.end(asked, deadlines).await.0
+        let (stopped, kept) = self.end(asked, deadlines).await;
+        // It goes with the process: a watchdog sees by it that this was no end that somebody wanted.
+        std::mem::forget(kept.lock);
+        stopped
     }
 
     /// Closes everything but the log, so that the agent can be opened anew in this process. What is under way is done again then.

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -42,6 +42,7 @@ use crate::config::{self, Loaded};
 use crate::convert::registry::Registry;
 use crate::desk::Desk;
 use crate::health;
+use crate::health::{Heartbeat, STALL_LIMIT};
 use crate::history::History;
 use crate::log::LogGuard;
 use crate::queue::{self, Damage, OnCommit, Opened, Places};
@@ -49,6 +50,7 @@ use crate::secrets;
 use crate::serve;
 use crate::serve::hub::Hub;
 use crate::serve::ipc::Service;
+use crate::service_manager::Progress;
 use crate::shutdown::{StopAsked, StopRequests, Stopped};
 use crate::supervisor::{Supervisor, Task};
 use checks::{Checks, Looked};
@@ -120,11 +122,16 @@ pub struct Agent {
     lock: Lock,
 }
 
-/// Runs an agent until it is asked to stop. `ready` is called once, when it serves.
+/// Runs an agent until it is asked to stop. `ready` is called once, when it serves, with what tells whether it makes progress.
 ///
 /// # Errors
 /// It could not start; nothing was taken.
-pub async fn run(instance: Instance, stop: StopRequests, asked: StopAsked, ready: impl FnOnce()) -> Result<Stopped, ErrorReport> {
+pub async fn run(
+    instance: Instance,
+    stop: StopRequests,
+    asked: StopAsked,
+    ready: impl FnOnce(Progress),
+) -> Result<Stopped, ErrorReport> {
     run_under(&Supervisor::new((&waybill_shared::config::Health::default()).into()), instance, stop, asked, ready).await
 }
 
@@ -137,14 +144,19 @@ pub(crate) async fn run_under(
     instance: Instance,
     stop: StopRequests,
     asked: StopAsked,
-    ready: impl FnOnce(),
+    ready: impl FnOnce(Progress),
 ) -> Result<Stopped, ErrorReport> {
     let (mut kept, mut ready, mut renewed) = (None, Some(ready), 0);
+    // Empty while it begins anew, which may take its time.
+    let heart: Arc<ArcSwapOption<Heartbeat>> = Arc::default();
     loop {
         let agent = Agent::open(&instance, stop.clone(), kept.take(), supervisor)?;
+        heart.store(Some(Arc::new(agent.health.heartbeat())));
         agent.hub.publish(Event::Agent { state: AgentState::Running });
         if let Some(ready) = ready.take() {
-            ready();
+            let (heart, supervisor) = (Arc::clone(&heart), supervisor.clone());
+            let beats = move || heart.load().as_ref().is_none_or(|heart| heart.silent_for() < STALL_LIMIT);
+            ready(Arc::new(move || beats() && supervisor.gets_on()));
         }
         let mut waiting = asked.clone();
         let opened = Instant::now();
@@ -169,7 +181,10 @@ pub(crate) async fn run_under(
                 }
                 tokio::select! {
                     () = waiting.times(1) => return Ok(agent.close(asked).await),
-                    () = tokio::time::sleep(again_in) => kept = Some(agent.renew(asked.clone()).await),
+                    () = tokio::time::sleep(again_in) => {
+                        heart.store(None);
+                        kept = Some(agent.renew(asked.clone()).await);
+                    }
                 }
             }
         }
@@ -370,6 +385,11 @@ pub fn access(config: &Config) -> access::Settings {
 
 fn folder_error(folder: &Path, error: &dyn std::fmt::Display) -> ErrorReport {
     ErrorReport::new(Code::DataFolderUnavailable, format!("{}: {error}", text::path(folder)))
+}
+
+/// Whether an agent's lock says of its holder that it is an agent, and not a command that keeps agents away for a moment.
+pub(crate) fn is_agent(holder: &str) -> bool {
+    holder.starts_with("process ") && holder.contains(" (instance ")
 }
 
 /// The data folder, and the lock that keeps a second agent away from it.

@@ -26,6 +26,7 @@ mod service;
 mod status;
 mod stop;
 mod tasks;
+mod watchdog;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ use waybill_ipc::protocol::ClientKind;
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::fs::lock;
 use waybill_shared::paths::{Instance, InstanceOptions, Scope};
+
+use crate::watchdog::record;
 
 /// How long an agent that holds its lock and has no door is taken for one that starts or stops.
 const STARTING: Duration = Duration::from_secs(3);
@@ -133,6 +136,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Stop the running agent and wait until it has ended
     Stop(stop::StopArgs),
+    /// Start the agent and look after it: what hangs or crashes is started again
+    Watchdog(watchdog::WatchdogArgs),
     /// Show it at work: a sample station in a temporary folder, with the real agent on it
     Demo(demo::DemoArgs),
 }
@@ -180,6 +185,7 @@ pub fn main() -> ExitCode {
             Command::Logs(args) => logs::main(&instance, &args).unwrap_or_else(|error| output::fail(&error)),
             Command::Explain(args) => explain::main(&args).unwrap_or_else(|error| output::fail(&error)),
             Command::Stop(args) => with_runtime(stop::main(&instance, &pin, args)),
+            Command::Watchdog(args) => with_runtime(watchdog::main(&instance, options, args)),
             Command::Demo(args) => with_runtime(demo::main(args)),
         },
     };
@@ -212,6 +218,19 @@ async fn connect(instance: &Instance) -> Result<Client, ErrorReport> {
 }
 
 fn client_error(instance: &Instance, error: &ClientError) -> ErrorReport {
+    let mut report = bare_error(instance, error);
+    // While the agent is away, its watchdog knows more.
+    if matches!(report.code, Code::AgentNotRunning | Code::PeerTimeout)
+        && let Some(said) = record::said(instance)
+    {
+        report.message = format!("{}; {said}", report.message);
+        report.fix =
+            "See `waybill-agent explain watchdog`, and the last lines of logs/watchdog.log in the data folder".to_owned();
+    }
+    report
+}
+
+fn bare_error(instance: &Instance, error: &ClientError) -> ErrorReport {
     match error {
         ClientError::NotRunning(endpoint) => {
             if let Some(holder) = lock::holder(&instance.lock()) {

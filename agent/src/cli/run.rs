@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::fs::atomic;
 use waybill_shared::paths::Instance;
@@ -10,7 +12,9 @@ use waybill_shared::text;
 
 use super::output;
 use crate::agent;
+use crate::platform::notify::Notify;
 use crate::platform::{StopSignals, session_end};
+use crate::service_manager;
 use crate::shutdown::{self, Stopped};
 use crate::supervisor;
 
@@ -50,7 +54,15 @@ pub(super) fn serve(
     };
     supervisor::panic::install();
     warn_of_what_is_missing(&instance);
+    let manager = Notify::from_environment().unwrap_or_else(|trouble| {
+        output::warn(&trouble);
+        Notify::default()
+    });
     let result = runtime.block_on(async {
+        // On a thread of the runtime: it goes on while the agent is opened here, and not while the agent's tasks hang.
+        let (serves, is_ready) = oneshot::channel();
+        let mut beside = JoinSet::new();
+        beside.spawn(service_manager::accompany(manager.clone(), is_ready, asked.clone()));
         let heard = signals.then(StopSignals::listen).transpose();
         let mut heard = heard.map_err(|error| ErrorReport::new(Code::Internal, format!("signals cannot be heard: {error}")))?;
         let (on_signal, on_session_end) = (stop.clone(), stop.clone());
@@ -66,10 +78,16 @@ pub(super) fn serve(
             }
         };
         tokio::select! {
-            result = agent::run(instance, stop, asked, ready) => result,
+            result = agent::run(instance, stop, asked, |progress| {
+                ready();
+                // Nobody waits for it only if nobody has to be told.
+                let _unwanted = serves.send(progress);
+            }) => result,
             () = listening => unreachable!("it listens for ever"),
         }
     });
+    // A stop that was over before anybody could be told has been one all the same.
+    manager.stopping();
     // What did not end in time does not hold up the exit: nothing of it is needed.
     runtime.shutdown_timeout(Duration::ZERO);
     match result {

@@ -1,4 +1,5 @@
-//! The files that the log is written to: `agent.log`, and the older ones `agent.log.1` (the newest of them), `agent.log.2` and so on.
+//! The files that the log is written to: `agent.log`, and the older ones `agent.log.1` (the newest of them), `agent.log.2` and so on. The
+//! watchdog's are named likewise, by a name of their own.
 //!
 //! A file that is begun here is readable for its owner only. A line is in one file, whole: a file is changed between lines, and what a power
 //! cut or a full disk left of a line is closed before the next one. If files cannot be renamed, the file that is open grows on; no line is lost
@@ -12,7 +13,7 @@ use waybill_shared::fs::{create_new_private, private};
 
 use crate::platform::move_new;
 
-const NAME: &str = "agent.log";
+pub(super) const NAME: &str = "agent.log";
 
 /// The file that is written to now.
 #[must_use]
@@ -22,13 +23,17 @@ pub(super) fn current(folder: &Path) -> PathBuf {
 
 /// Numbers and paths of the older files, the newest first.
 pub(super) fn older(folder: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
+    older_of(folder, NAME)
+}
+
+fn older_of(folder: &Path, base: &str) -> io::Result<Vec<(u32, PathBuf)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(NAME)?.strip_prefix('.')?.parse().ok());
+        let number = name.to_str().and_then(|name| name.strip_prefix(base)?.strip_prefix('.')?.parse().ok());
         // `agent.log.007` is none of ours.
-        files.extend(number.filter(|n| *name == *format!("{NAME}.{n}")).map(|n: u32| (n, entry.path())));
+        files.extend(number.filter(|n| *name == *format!("{base}.{n}")).map(|n: u32| (n, entry.path())));
     }
     files.sort_unstable();
     Ok(files)
@@ -37,6 +42,7 @@ pub(super) fn older(folder: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
 /// The files, with the newest open for writing.
 pub(super) struct Files {
     folder: PathBuf,
+    name: &'static str,
     max_bytes: u64,
     keep: u32,
     open: Option<Open>,
@@ -52,8 +58,14 @@ struct Open {
 
 impl Files {
     /// Opens, and goes on with the file that is there.
+    #[cfg(test)]
     pub(super) fn open(folder: &Path, max_bytes: u64, keep: u32) -> io::Result<Self> {
-        let mut files = Self { folder: folder.to_owned(), max_bytes, keep, open: None };
+        Self::open_as(folder, NAME, max_bytes, keep)
+    }
+
+    /// The same for files of another name.
+    pub(super) fn open_as(folder: &Path, name: &'static str, max_bytes: u64, keep: u32) -> io::Result<Self> {
+        let mut files = Self { folder: folder.to_owned(), name, max_bytes, keep, open: None };
         files.open = Some(files.open_current()?);
         Ok(files)
     }
@@ -81,14 +93,18 @@ impl Files {
 
     /// Lets go of a file that somebody has removed, so that the next line begins a new one.
     pub(super) fn look(&mut self) {
-        if !current(&self.folder).exists() {
+        if !self.current().exists() {
             self.open = None;
         }
     }
 
+    fn current(&self) -> PathBuf {
+        self.folder.join(self.name)
+    }
+
     fn open_current(&self) -> io::Result<Open> {
         private::create_folder(&self.folder)?;
-        let path = current(&self.folder);
+        let path = self.current();
         // One that others may read (made by an older version, or by hand) gets no more lines.
         if path.exists() && !private::is_private(&path)? {
             self.shift()?;
@@ -126,14 +142,14 @@ impl Files {
 
     /// Makes each file one older. The oldest goes.
     fn shift(&self) -> io::Result<()> {
-        for (number, path) in older(&self.folder)?.into_iter().rev() {
+        for (number, path) in older_of(&self.folder, self.name)?.into_iter().rev() {
             if number >= self.keep {
                 std::fs::remove_file(&path)?;
             } else {
-                move_new(&path, &self.folder.join(format!("{NAME}.{}", number + 1)))?;
+                move_new(&path, &self.folder.join(format!("{}.{}", self.name, number + 1)))?;
             }
         }
-        match move_new(&current(&self.folder), &self.folder.join(format!("{NAME}.1"))) {
+        match move_new(&self.current(), &self.folder.join(format!("{}.1", self.name))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             moved => moved,
         }

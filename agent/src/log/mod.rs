@@ -86,14 +86,27 @@ impl Drop for LogGuard {
 /// # Errors
 /// The folder or the file cannot be made, or a log runs in this process already.
 pub fn start(folder: &Path, log: &Log) -> io::Result<LogGuard> {
-    let (subscriber, guard) = build(folder, log)?;
+    start_as(folder, files::NAME, log)
+}
+
+/// Begins to log into a file of another name in the same folder, as a process does that is not the agent.
+///
+/// # Errors
+/// As for [`start`].
+pub fn start_as(folder: &Path, name: &'static str, log: &Log) -> io::Result<LogGuard> {
+    let (subscriber, guard) = build_as(folder, name, log)?;
     subscriber.try_init().map_err(io::Error::other)?;
     Ok(guard)
 }
 
+#[cfg(test)]
 fn build(folder: &Path, log: &Log) -> io::Result<(impl Subscriber + Send + Sync + use<>, LogGuard)> {
+    build_as(folder, files::NAME, log)
+}
+
+fn build_as(folder: &Path, name: &'static str, log: &Log) -> io::Result<(impl Subscriber + Send + Sync + use<>, LogGuard)> {
     let state = Arc::<State>::default();
-    let files = Files::open(folder, log.max_bytes, log.max_files)?;
+    let files = Files::open_as(folder, name, log.max_bytes, log.max_files)?;
     let (writer, worker) = tracing_appender::non_blocking::NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING)
         .thread_name("log")

@@ -2,6 +2,7 @@
 
 pub mod autostart;
 mod command;
+pub mod notify;
 pub mod service;
 pub mod session_end;
 mod start;

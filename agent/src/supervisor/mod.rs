@@ -321,6 +321,13 @@ impl Supervisor {
         self.0.held().restarts.remove(name);
     }
 
+    /// False while something that the agent cannot do without has work to do and gets no further: what a service manager is told.
+    #[must_use]
+    pub fn gets_on(&self) -> bool {
+        let stalled = |status: &Status| status.critical && matches!(status.state, State::Stalled(_));
+        !self.list().iter().any(stalled)
+    }
+
     /// Looks for stalls once: for somebody who watches the watcher.
     pub fn look(&self) {
         self.0.look_for_stalls();

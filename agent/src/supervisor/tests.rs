@@ -120,7 +120,9 @@ async fn a_thread_that_hangs_is_named_and_never_doubled_and_a_critical_one_ends_
                 let _let_go = waiting.recv();
             })
             .unwrap();
+        assert!(supervisor.gets_on());
         until("it is named", || matches!(of(&supervisor, "a thread that hangs").state, State::Stalled(_))).await;
+        assert_eq!(supervisor.gets_on(), !critical, "what a service manager is told");
         if critical {
             let why = tokio::time::timeout(Duration::from_secs(30), supervisor.give_up()).await.expect("it gives up");
             assert!(why.starts_with("a thread that hangs has got no further for"), "{why}");

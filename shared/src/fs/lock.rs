@@ -128,6 +128,14 @@ pub fn holder(path: &Path) -> Option<String> {
     }
 }
 
+/// Who holds a lock, or, if nobody does, who held it last and did not let it go by itself: one that was killed, or crashed. None once its
+/// holder has let it go.
+#[must_use]
+pub fn not_let_go_by(path: &Path) -> Option<String> {
+    let owner = std::fs::read_to_string(owner_file(path)).ok()?;
+    Some(crate::text::printable(owner.trim(), 200)).filter(|owner| !owner.is_empty())
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Only information; the lock itself is released by the close that follows.
@@ -167,7 +175,11 @@ mod tests {
             other => panic!("{other:?}"),
         }
         drop(first);
-        Lock::acquire(&path, "process 43").unwrap();
+        assert_eq!(not_let_go_by(&path), None);
+        drop(Lock::acquire(&path, "process 43").unwrap());
+        // What a process that was killed leaves behind.
+        say_who(&owner_file(&path), "process 44").unwrap();
+        assert_eq!((not_let_go_by(&path).as_deref(), holder(&path)), (Some("process 44"), None));
     }
 
     #[test]

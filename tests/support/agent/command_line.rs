@@ -106,7 +106,8 @@ pub fn cli_for_a_line(station: &Station, arguments: &[&str]) -> CliOutput {
 }
 
 /// The agent's command with the options and the environment of a station, and nothing of `WAYBILL_…` that this process has.
-pub(super) fn command(station: &Station) -> Command {
+#[must_use]
+pub fn command(station: &Station) -> Command {
     let mut command = Command::new(binary());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().to_ascii_uppercase().starts_with("WAYBILL_") {

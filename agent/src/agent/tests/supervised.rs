@@ -62,7 +62,7 @@ impl Running {
         let mut task = JoinSet::new();
         task.spawn({
             let (supervisor, instance, stop) = (supervisor.clone(), instance.clone(), stop.clone());
-            async move { run_under(&supervisor, instance, stop, asked, move || ready.send(()).expect("a test waits")).await }
+            async move { run_under(&supervisor, instance, stop, asked, move |_| ready.send(()).expect("a test waits")).await }
         });
         is_ready.await.expect("it starts");
         supervisor.set_rules(RULES);

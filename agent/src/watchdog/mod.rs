@@ -1,0 +1,403 @@
+//! The watchdog: a small process of its own that starts the agent, asks it again and again how it is, and starts it anew when it hangs or crashes.
+//!
+//! [`machine`] decides, this module does, [`process`] knows the OS, [`record`] is what is left for others to read.
+//!
+//! What it owns: `watchdog.lock`, `watchdog.json`, `logs/watchdog.log`, and the agent's process for as long as that runs. It opens no store
+//! and never holds the agent's lock.
+//!
+//! # Invariants
+//! - An agent is well if it *answers* a request that touches no store, over the same door that everybody uses. A process that is there, or a
+//!   file that names it, says nothing.
+//! - A signal goes only to a process whose number *and* start are those of the agent, by a handle where the OS has such.
+//! - Whatever runs already is taken over; two agents are never started for one instance.
+//! - Nothing that it does for the agent waits without a bound, and a disk that hangs does not hold it up: files are written by threads.
+//! - What was not measured is absent.
+//!
+//! # What survives a crash
+//! If the watchdog is killed, the agent goes on. The next watchdog takes it over, also if it hangs: `watchdog.json` says which process it is.
+
+mod agent;
+pub mod machine;
+pub mod process;
+pub mod record;
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use waybill_ipc::protocol::AgentState;
+use waybill_shared::config::Log;
+use waybill_shared::error::{Code, ErrorReport, Exit};
+use waybill_shared::fs::lock::{Lock, LockError};
+use waybill_shared::fs::private;
+use waybill_shared::paths::{Instance, InstanceOptions};
+use waybill_shared::text;
+
+use self::agent::{Agent, Answer};
+use self::machine::{Ended, Limits, Machine, Phase, Probed, Step, Verdict};
+use self::record::{FORMAT, Record, Restart, Sample, State};
+use crate::desk::Desk;
+use crate::platform::StopSignals;
+use crate::platform::notify::Notify;
+
+/// Name of the log file.
+pub const LOG: &str = "watchdog.log";
+/// How soon the end of the agent's process is noticed.
+const LOOK: Duration = Duration::from_millis(250);
+/// Measurements that are kept.
+const SAMPLES: usize = 20;
+/// Restarts that are kept.
+const RESTARTS: usize = 10;
+/// Longest wait for a record to be written; then the disk hangs, and the next one is written when it can.
+const WRITE: Duration = Duration::from_secs(5);
+/// How much more time a service manager is asked for while the agent stops, and how often.
+const MORE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(5));
+
+/// What is watched, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How patient it is.
+    pub limits: Limits,
+    /// Longest time for an answer.
+    pub timeout: Duration,
+    /// How often measurements are written down while nothing happens.
+    pub write_every: Duration,
+    /// The agent's program.
+    pub program: PathBuf,
+    /// How the instance was named, for the agent's command line.
+    pub named: InstanceOptions,
+    /// What the agent is told to do: `run`.
+    pub arguments: Vec<OsString>,
+}
+
+/// Watches until the agent was told to stop, the watchdog itself was, or there is nothing to be done any more.
+///
+/// # Errors
+/// A watchdog of this instance runs already; the data folder cannot be used; it gave up; the agent ended in a way that a restart does not mend.
+pub async fn run(instance: &Instance, options: Options) -> Result<Exit, ErrorReport> {
+    let unusable = |path: &std::path::Path, error: &dyn std::fmt::Display| {
+        ErrorReport::new(Code::DataFolderUnavailable, format!("{}: {error}", text::path(path)))
+    };
+    private::create_folder(&instance.data).map_err(|error| unusable(&instance.data, &error))?;
+    let owner = format!("watchdog process {} (instance {}, since {})", std::process::id(), instance.name, Timestamp::now());
+    let _lock = Lock::acquire(&instance.watchdog_lock(), &owner).map_err(|error| match error {
+        LockError::Held { holder, .. } => ErrorReport::new(
+            Code::WatchdogRunning,
+            format!("a watchdog for the data folder {} runs already: {holder}", text::path(&instance.data)),
+        ),
+        LockError::Io { .. } => unusable(&instance.data, &error),
+    })?;
+    let _log =
+        crate::log::start_as(&instance.logs(), LOG, &Log::default()).map_err(|error| unusable(&instance.logs(), &error))?;
+    let signals =
+        StopSignals::listen().map_err(|error| ErrorReport::new(Code::Internal, format!("signals cannot be heard: {error}")))?;
+    let watching = Watching::new(instance, options)?;
+    watching.run(signals).await
+}
+
+/// One watchdog at work.
+struct Watching<'a> {
+    instance: &'a Instance,
+    options: Options,
+    machine: Machine,
+    agent: Agent<'a>,
+    started: Instant,
+    /// What happened last, for whoever reads the record.
+    story: String,
+    record: Record,
+    /// When the record was written last, and what was in it that decides.
+    written: Option<(Instant, Face)>,
+    restarts: usize,
+    samples: VecDeque<Sample>,
+    sampled: Option<Instant>,
+    desk: Desk,
+    manager: Notify,
+    /// The last sign of life, and when more time was asked for or none was needed.
+    manager_told: Instant,
+    manager_asked: Instant,
+}
+
+/// What of a record is written down at once when it changes.
+type Face = (State, u32, Option<record::Watched>, usize);
+
+impl<'a> Watching<'a> {
+    fn new(instance: &'a Instance, options: Options) -> Result<Self, ErrorReport> {
+        let before = record::read(&instance.watchdog_record());
+        let now = Timestamp::now().as_millisecond();
+        let remembered = before.and_then(|record| record.agent).map(|agent| agent.process);
+        let record = Record {
+            format: FORMAT,
+            state: State::Starting,
+            since_ms: now,
+            message: String::new(),
+            written_at_ms: now,
+            watchdog: record::Watchdog {
+                pid: std::process::id(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                started_at_ms: now,
+            },
+            agent: None,
+            unanswered: 0,
+            restarts: Vec::new(),
+            samples: Vec::new(),
+        };
+        tracing::info!(
+            event = "watchdog_starting",
+            version = env!("CARGO_PKG_VERSION"),
+            instance = instance.name,
+            data = %instance.data.display(),
+            program = %options.program.display(),
+            interval_secs = options.limits.interval.as_secs(),
+            timeout_secs = options.timeout.as_secs(),
+            failures = options.limits.failures,
+            "the agent is watched"
+        );
+        Ok(Self {
+            agent: Agent::new(instance, options.clone(), remembered),
+            instance,
+            machine: Machine::new(options.limits, Duration::ZERO),
+            options,
+            started: Instant::now(),
+            story: "the agent is being started".to_owned(),
+            record,
+            written: None,
+            restarts: 0,
+            samples: VecDeque::with_capacity(SAMPLES),
+            sampled: None,
+            desk: Desk::open("watchdog-record")?,
+            manager: Notify::from_environment().unwrap_or_else(|trouble| {
+                tracing::warn!(event = "service_manager_unreachable", reason = trouble, "the service manager is told nothing");
+                Notify::default()
+            }),
+            manager_told: Instant::now(),
+            manager_asked: Instant::now(),
+        })
+    }
+
+    async fn run(mut self, mut signals: StopSignals) -> Result<Exit, ErrorReport> {
+        loop {
+            if let Some((ended, how)) = self.agent.ended() {
+                self.has_ended(ended, how);
+            }
+            let step = self.machine.step(self.now());
+            tokio::select! {
+                () = self.take(step) => {}
+                // A question or a wait that is cut short is asked or waited for anew.
+                signal = signals.next() => self.told_to_stop(signal.name),
+            }
+            self.look().await;
+            if let Step::Done(verdict) = step {
+                return self.done(verdict);
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn told_to_stop(&mut self, by: &'static str) {
+        if matches!(self.machine.phase(), Phase::Done(_)) {
+            return;
+        }
+        tracing::info!(event = "watchdog_stops", by, "the agent is stopped, then the watchdog ends");
+        self.story = format!("the watchdog was told to stop ({by})");
+        self.manager.stopping();
+        self.machine.stop_asked(self.now());
+        // A start that was cut short has started nobody.
+        if !self.agent.runs() {
+            self.machine.ended(self.now(), Ended::InOrder);
+        }
+    }
+
+    async fn take(&mut self, step: Step) {
+        match step {
+            Step::Start => self.start().await,
+            Step::Probe => self.probe().await,
+            Step::AskToStop => {
+                self.agent.ask_to_stop().await;
+                self.machine.asked(self.now());
+            }
+            Step::Kill => self.agent.kill(),
+            Step::Wait(longest) => tokio::time::sleep(longest.min(LOOK)).await,
+            Step::Done(_) => {}
+        }
+    }
+
+    async fn start(&mut self) {
+        match self.agent.start().await {
+            Ok(story) => self.story = story,
+            Err(why) => self.has_ended(Ended::NotStarted, why),
+        }
+    }
+
+    async fn probe(&mut self) {
+        let answer = self.agent.ask().await;
+        let before = self.machine.phase();
+        let (probed, why) = match answer {
+            Answer::Alive { state, .. } => (Probed::Answered(state), None),
+            Answer::NoDoor(why) => (Probed::NoDoor, Some(why)),
+            Answer::Silent(why) => (Probed::Silent, Some(why)),
+        };
+        self.machine.probed(self.now(), probed);
+        let limits = self.options.limits;
+        match (before, self.machine.phase(), why) {
+            (Phase::Running, Phase::Running, _) => {}
+            (_, Phase::Running, _) => {
+                let stops = probed == Probed::Answered(AgentState::Stopping);
+                tracing::info!(event = "agent_answers", stops, "the agent answers");
+                self.story = if stops { "the agent stops" } else { "the agent answers" }.to_owned();
+                self.manager.ready();
+            }
+            (_, Phase::Silent(failures), Some(why)) => {
+                tracing::warn!(event = "agent_silent", failures, of = limits.failures, reason = why, "the agent does not answer");
+                self.story = format!("the agent does not answer ({failures} of {} times): {why}", limits.failures);
+            }
+            (_, Phase::Ending, Some(why)) => {
+                let longest_secs = limits.stopping.as_secs();
+                tracing::error!(
+                    event = "agent_hangs",
+                    reason = why,
+                    longest_secs,
+                    "the agent hangs: it is stopped, or killed, and started again"
+                );
+                self.story = format!("the agent hangs and is made to end: {why}");
+            }
+            _ => {}
+        }
+    }
+
+    /// It has ended, or could not be started.
+    fn has_ended(&mut self, ended: Ended, how: String) {
+        let hung = self.machine.phase() == Phase::Ending;
+        self.machine.ended(self.now(), ended);
+        self.agent.forget();
+        let why = if hung { format!("the agent hung; {how}") } else { how };
+        match self.machine.phase() {
+            Phase::Waiting => {
+                self.restarts += 1;
+                tracing::error!(event = "agent_ended", how = why, restarts = self.restarts, "it is started again");
+                self.record.restarts.push(Restart { at_ms: Timestamp::now().as_millisecond(), why: why.clone() });
+                let old = self.record.restarts.len().saturating_sub(RESTARTS);
+                self.record.restarts.drain(..old);
+            }
+            _ => tracing::info!(event = "agent_ended", how = why, "it is not started again"),
+        }
+        self.story = why;
+    }
+
+    fn done(&self, verdict: Verdict) -> Result<Exit, ErrorReport> {
+        let Limits { restarts, window, .. } = self.options.limits;
+        let story = &self.story;
+        let outcome = match verdict {
+            Verdict::Stopped => Ok(Exit::Ok),
+            Verdict::Forced => Err(ErrorReport::new(
+                Code::StopForced,
+                format!("the agent was told to stop, and not all of it ended in time: {story}"),
+            )),
+            Verdict::NotRestarted(code) => {
+                let told = if code == i32::from(Exit::Usage as u8) { Code::RequestInvalid } else { Code::ConfigInvalid };
+                let message = format!("{story}: it would end so again, and is not started again");
+                Err(ErrorReport::new(told, message).with_fix("Mend what the agent has said, then start the watchdog again"))
+            }
+            Verdict::TooOften => Err(ErrorReport::new(Code::WatchdogGaveUp, too_often(restarts, window, story))),
+            Verdict::CannotEnd => Err(ErrorReport::new(
+                Code::WatchdogGaveUp,
+                format!("the agent hangs and cannot be ended, not even by force: {story}"),
+            )
+            .with_fix("Its disk or a driver hangs: have it looked at, and start this machine anew")),
+        };
+        match &outcome {
+            Err(error) if error.code == Code::WatchdogGaveUp => {
+                tracing::error!(event = "watchdog_gave_up", code = %error.code, reason = error.message, "nobody starts the agent any more");
+            }
+            Err(error) => {
+                tracing::error!(event = "watchdog_ended", code = %error.code, reason = error.message, "the watchdog ends")
+            }
+            Ok(_) => tracing::info!(event = "watchdog_ended", reason = story, "the watchdog ends"),
+        }
+        outcome
+    }
+
+    /// Measures, writes down and tells what is due. Between two steps, so that it goes on whatever the agent does.
+    async fn look(&mut self) {
+        if self.sampled.is_none_or(|at| at.elapsed() >= self.options.limits.interval)
+            && let Some(usage) = self.agent.usage()
+        {
+            if self.samples.len() == SAMPLES {
+                self.samples.pop_front();
+            }
+            self.samples.push_back(Sample { at_ms: Timestamp::now().as_millisecond(), usage });
+            self.sampled = Some(Instant::now());
+        }
+        self.tell_the_manager();
+        let phase = self.machine.phase();
+        let (state, unanswered) = match phase {
+            Phase::Waiting => (State::Waiting, 0),
+            Phase::Starting => (State::Starting, 0),
+            Phase::Running => (State::Running, 0),
+            Phase::Silent(failures) => (State::Silent, failures),
+            Phase::Ending => (State::Ending, self.options.limits.failures),
+            Phase::Stopping => (State::Stopping, 0),
+            Phase::Done(Verdict::Stopped | Verdict::Forced) => (State::Ended, 0),
+            Phase::Done(_) => (State::GaveUp, 0),
+        };
+        let agent = self.agent.watched();
+        let face = (state, unanswered, agent, self.restarts);
+        let due = self.written.is_none_or(|(at, said)| said != face || at.elapsed() >= self.options.write_every);
+        if !due {
+            return;
+        }
+        let now = Timestamp::now().as_millisecond();
+        if self.record.state != state {
+            self.record.since_ms = now;
+        }
+        let message = match phase {
+            Phase::Done(Verdict::TooOften) => too_often(self.options.limits.restarts, self.options.limits.window, &self.story),
+            Phase::Done(Verdict::NotRestarted(_)) => format!("{}: it would end so again", self.story),
+            Phase::Done(Verdict::CannotEnd) => format!("the agent cannot be ended, not even by force: {}", self.story),
+            _ => self.story.clone(),
+        };
+        let record = Record {
+            state,
+            message,
+            written_at_ms: now,
+            agent,
+            unanswered,
+            samples: self.samples.iter().copied().collect(),
+            ..self.record.clone()
+        };
+        self.record = record.clone();
+        self.written = Some((Instant::now(), face));
+        let path = self.instance.watchdog_record();
+        let written = tokio::time::timeout(WRITE, self.desk.run(move || record::write(&path, &record))).await;
+        let trouble = match written {
+            Ok(Ok(Ok(()))) => return,
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(error)) => error.message,
+            Err(_) => format!("it takes longer than {} s", WRITE.as_secs()),
+        };
+        tracing::warn!(event = "watchdog_record_not_written", reason = trouble, "what the watchdog knows is not in its file");
+    }
+
+    /// Under a service manager, the watchdog is the process that is looked after.
+    fn tell_the_manager(&mut self) {
+        let due = |last: Instant, every: Duration| last.elapsed() >= every.saturating_sub(LOOK);
+        if !matches!(self.machine.phase(), Phase::Starting | Phase::Stopping) {
+            self.manager_asked = Instant::now();
+        } else if due(self.manager_asked, MORE.1) {
+            self.manager_asked = Instant::now();
+            self.manager.extend(MORE.0);
+        }
+        if self.manager.sign_of_life_every().is_some_and(|every| due(self.manager_told, every)) {
+            self.manager_told = Instant::now();
+            self.manager.sign_of_life();
+        }
+    }
+}
+
+fn too_often(restarts: usize, window: Duration, story: &str) -> String {
+    format!("the agent was started again {restarts} times within {} s, and ended once more: {story}", window.as_secs())
+}
