@@ -188,7 +188,7 @@ fn a_frame_full_of_the_smallest_rows_takes_a_few_times_its_size() {
 #[test]
 fn a_frame_full_of_the_smallest_changes_is_given_up_at_the_first_too_many() {
     // Request with id 1, ConfigChange without a base, edits: each takes nothing away from nowhere.
-    let (head, element) = (&[16, 1, 24, 0][..], &[1, 0][..]);
+    let (head, element) = (&[16, 1, 25, 0][..], &[1, 0][..]);
     let changes = |count: usize| [head, &announced(count as u64), &element.repeat(count), &[0, 0]].concat();
     assert!(codec::decode_client(&changes(MOST_EDITS)).is_ok());
     for count in [MOST_EDITS + 1, (MAX_FRAME_BYTES - 100) / element.len()] {
@@ -202,7 +202,7 @@ fn a_frame_full_of_the_smallest_changes_is_given_up_at_the_first_too_many() {
 /// Only the agent, whose user was checked, sends lines of the log.
 #[test]
 fn a_frame_full_of_empty_lines_takes_a_few_times_its_size() {
-    let (head, element) = (&[17, 0, 1, 0, 13][..], &[0; 9][..]);
+    let (head, element) = (&[17, 0, 1, 0, 14][..], &[0; 9][..]);
     let count = (MAX_FRAME_BYTES - 100) / element.len();
     assert!(codec::decode_server(&[head, &announced(1), element].concat()).is_ok());
     let bytes = [head, &announced(count as u64), &element.repeat(count)].concat();
