@@ -86,6 +86,17 @@ pub fn modified_ns(metadata: &std::fs::Metadata) -> i64 {
     }
 }
 
+/// True where a test cannot be answered, because what runs it is not Windows but Wine, which differs in this.
+#[cfg(test)]
+#[allow(clippy::print_stderr, reason = "who runs the tests is told what was left out")]
+pub(crate) fn wine_cannot_show(what: &str) -> bool {
+    let is_wine = os::is_wine();
+    if is_wine {
+        eprintln!("Wine cannot show this: {what}");
+    }
+    is_wine
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -142,3 +142,9 @@ impl StopSignals {
         StopSignal { name, session_ends: false }
     }
 }
+
+/// It is for programs of Windows.
+#[cfg(test)]
+pub(super) fn is_wine() -> bool {
+    false
+}

@@ -117,3 +117,12 @@ impl StopSignals {
         StopSignal { name, session_ends }
     }
 }
+
+/// Wine's own library tells its version, that of Windows has no such function. Source: Wine's developer FAQ.
+#[cfg(test)]
+#[allow(unsafe_code, reason = "modules have no binding in std")]
+pub(super) fn is_wine() -> bool {
+    use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleA, GetProcAddress};
+    // SAFETY: both names end in NUL, and the library is part of every process.
+    unsafe { GetProcAddress(GetModuleHandleA(c"ntdll.dll".as_ptr().cast()), c"wine_get_version".as_ptr().cast()) }.is_some()
+}

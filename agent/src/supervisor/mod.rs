@@ -6,7 +6,7 @@
 //! `clippy.toml` forbids the ways around.
 //!
 //! # What it notices
-//! - An error, a panic and an end that nobody wanted: at once, where it happens. In the log with the cause; of a panic [`panic`] has written the
+//! - An error, a panic and an end that nobody wanted: at once, where it happens. In the log with the cause; of a panic [`mod@panic`] has written the
 //!   way there.
 //! - A stall: something that has work to do and gives no sign of getting on. Looked for every [`Rules::check`]. A task is cancelled then. A thread
 //!   cannot be: it is named, never doubled, and one that the agent cannot do without ends the agent after twice the time, with the exit

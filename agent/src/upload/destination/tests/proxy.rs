@@ -1,5 +1,6 @@
 //! The way through a proxy. `system` and `none` read the environment and are tested with the agent as a process.
 
+use crate::platform::wine_cannot_show;
 use waybill_shared::config::{Proxy, ProxyMode, Tls, Upload};
 use waybill_shared::error::Code;
 
@@ -25,6 +26,9 @@ fn paused(delivered: crate::upload::destination::Delivered) -> (Code, String) {
 
 #[tokio::test]
 async fn a_manual_proxy_carries_http_and_https_with_the_login() {
+    if wine_cannot_show("an authority of one's own beside those of the system") {
+        return;
+    }
     let (station, authority, proxy) = (Station::new(), Authority::new("Factory CA"), ForwardProxy::start(Some(LOGIN)));
     station.set_proxy_password(PASSWORD);
     station.write("ca.pem", &authority.pem());
@@ -47,6 +51,9 @@ async fn a_manual_proxy_carries_http_and_https_with_the_login() {
 
 #[tokio::test]
 async fn a_proxy_that_refuses_pauses_until_the_password_is_right() {
+    if wine_cannot_show("an authority of one's own beside those of the system") {
+        return;
+    }
     let (station, authority, proxy) = (Station::new(), Authority::new("Factory CA"), ForwardProxy::start(Some(LOGIN)));
     station.write("ca.pem", &authority.pem());
     let servers =

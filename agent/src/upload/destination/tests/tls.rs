@@ -1,5 +1,6 @@
 //! Who is believed to be the server.
 
+use crate::platform::wine_cannot_show;
 use std::path::Path;
 
 use waybill_shared::config::{Proxy, Tls, TlsVersion, Upload};
@@ -27,6 +28,9 @@ async fn refusal(station: &Station, url: &str, sections: &str) -> String {
 
 #[tokio::test]
 async fn a_server_of_the_companys_own_authority_is_believed_with_ca_file_and_only_then() {
+    if wine_cannot_show("an authority of one's own beside those of the system") {
+        return;
+    }
     let (station, authority) = (Station::new(), Authority::new("Factory CA"));
     station.write("ca.pem", &authority.pem());
     let server = Server::wats(Some(authority.server("127.0.0.1", 2100, BOTH)));
@@ -46,6 +50,9 @@ async fn a_server_of_the_companys_own_authority_is_believed_with_ca_file_and_onl
 
 #[tokio::test]
 async fn a_test_names_the_authority_that_is_not_trusted_and_gives_the_token_to_nobody() {
+    if wine_cannot_show("an authority of one's own beside those of the system") {
+        return;
+    }
     let station = Station::new();
     let server = Server::wats(Some(Authority::new("Strange CA").server("127.0.0.1", 2100, BOTH)));
     let test = station.wats(&format!("https://127.0.0.1:{}", server.port()), DIRECT).test(Depth::Whole).await.unwrap();
@@ -61,6 +68,9 @@ async fn a_test_names_the_authority_that_is_not_trusted_and_gives_the_token_to_n
 
 #[tokio::test]
 async fn each_authority_of_a_file_with_many_counts() {
+    if wine_cannot_show("an authority of one's own beside those of the system") {
+        return;
+    }
     let (station, first, second) = (Station::new(), Authority::new("First"), Authority::new("Second"));
     station.write("ca.pem", &format!("First:\n{}\nSecond:\n{}", first.pem(), second.pem()));
     for authority in [first, second] {
@@ -72,6 +82,9 @@ async fn each_authority_of_a_file_with_many_counts() {
 
 #[tokio::test]
 async fn a_certificate_that_expired_or_is_for_another_host_is_told_so() {
+    if wine_cannot_show("an authority of one's own beside those of the system") {
+        return;
+    }
     let (station, authority) = (Station::new(), Authority::new("Factory CA"));
     station.write("ca.pem", &authority.pem());
 
@@ -86,6 +99,9 @@ async fn a_certificate_that_expired_or_is_for_another_host_is_told_so() {
 
 #[tokio::test]
 async fn a_server_that_speaks_only_tls_1_2_is_refused_where_1_3_is_asked_for() {
+    if wine_cannot_show("an authority of one's own beside those of the system") {
+        return;
+    }
     let (station, authority) = (Station::new(), Authority::new("Factory CA"));
     station.write("ca.pem", &authority.pem());
     let server = Server::wats(Some(authority.server("127.0.0.1", 2100, &[&rustls::version::TLS12])));
@@ -107,6 +123,9 @@ async fn a_server_without_tls_is_told_so() {
 
 #[tokio::test]
 async fn a_ca_file_that_is_mended_works_without_a_restart() {
+    if wine_cannot_show("an authority of one's own beside those of the system") {
+        return;
+    }
     let (station, authority) = (Station::new(), Authority::new("Factory CA"));
     let server = Server::wats(Some(authority.server("127.0.0.1", 2100, BOTH)));
     let destination = station.wats(&format!("https://127.0.0.1:{}", server.port()), &trusting("ca.pem"));
