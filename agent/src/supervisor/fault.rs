@@ -1,16 +1,19 @@
-//! Faults that a test wants: an error, a panic, an early end or a hang, in a task or thread of its choice. The programs that are shipped hold
-//! nothing of this.
+//! Faults that a test wants: an error, a panic, an early end or a hang, in a task or thread of its choice. They belong to one supervisor: other
+//! agents of the process are not concerned. The programs that are shipped hold nothing of this.
 
 #[cfg(test)]
-pub use test::{Fault, inject, struck};
-
-#[cfg(test)]
-pub(super) use test::strike;
+pub use test::{Fault, Faults};
 
 /// Nothing: only tests want faults.
 #[cfg(not(test))]
-#[inline(always)]
-pub(super) fn strike(_name: &str) {}
+#[derive(Debug, Clone, Default)]
+pub struct Faults;
+
+#[cfg(not(test))]
+impl Faults {
+    #[inline(always)]
+    pub(super) fn strike(&self, _name: &str) {}
+}
 
 #[cfg(test)]
 mod test {
@@ -19,6 +22,8 @@ mod test {
     use std::time::Duration;
 
     use tokio::sync::Notify;
+
+    use crate::supervisor::ended::Left;
 
     /// What happens to it.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,59 +38,52 @@ mod test {
         Hang,
     }
 
-    #[derive(Default)]
+    /// The faults that are wanted, by name, and how often.
+    #[derive(Debug, Clone, Default)]
+    pub struct Faults(Arc<Wanted>);
+
+    #[derive(Debug, Default)]
     struct Wanted {
-        faults: HashMap<String, (Fault, u32)>,
-        told: Arc<Notify>,
+        by_name: Mutex<HashMap<String, (Fault, u32)>>,
+        told: Notify,
     }
 
-    static WANTED: Mutex<Option<Wanted>> = Mutex::new(None);
+    impl Faults {
+        pub(in crate::supervisor) fn want(&self, name: &str, fault: Fault, times: u32) {
+            self.0.by_name.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), (fault, times));
+            self.0.told.notify_waiters();
+        }
 
-    fn wanted<T>(look: impl FnOnce(&mut Wanted) -> T) -> T {
-        look(WANTED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
-    }
-
-    /// The next so many times that it works, what has this name fails so. Names of tests that run beside each other must differ.
-    pub fn inject(name: &str, fault: Fault, times: u32) {
-        let told = wanted(|wanted| {
-            wanted.faults.insert(name.to_owned(), (fault, times));
-            Arc::clone(&wanted.told)
-        });
-        told.notify_waiters();
-    }
-
-    fn take(name: &str) -> Option<Fault> {
-        wanted(|wanted| {
-            let (fault, times) = wanted.faults.get_mut(name).filter(|(_, times)| *times > 0)?;
+        fn take(&self, name: &str) -> Option<Fault> {
+            let mut wanted = self.0.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+            let (fault, times) = wanted.get_mut(name).filter(|(_, times)| *times > 0)?;
             *times -= 1;
             Some(*fault)
-        })
-    }
-
-    /// Waits until the task of this name is to fail.
-    pub async fn struck(name: &str) -> Fault {
-        let told = wanted(|wanted| Arc::clone(&wanted.told));
-        loop {
-            let notified = told.notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            if let Some(fault) = take(name) {
-                return fault;
-            }
-            notified.await;
         }
-    }
 
-    /// Lets a thread fail that has begun to work.
-    pub(in crate::supervisor) fn strike(name: &str) {
-        match take(name) {
-            None => {}
-            Some(Fault::Error) => {
-                std::panic::resume_unwind(Box::new(super::super::ended::Left(Err("as a test wants it".to_owned()))))
+        /// Waits until the task of this name is to fail.
+        pub(in crate::supervisor) async fn struck(&self, name: &str) -> Fault {
+            loop {
+                let told = self.0.told.notified();
+                tokio::pin!(told);
+                told.as_mut().enable();
+                if let Some(fault) = self.take(name) {
+                    return fault;
+                }
+                told.await;
             }
-            Some(Fault::Return) => std::panic::resume_unwind(Box::new(super::super::ended::Left(Ok(())))),
-            Some(Fault::Panic) => panic!("as a test wants it"),
-            Some(Fault::Hang) => std::thread::sleep(Duration::from_secs(3600)),
+        }
+
+        /// Lets a thread fail that has begun to work.
+        pub(in crate::supervisor) fn strike(&self, name: &str) {
+            let leave = |result| std::panic::resume_unwind(Box::new(Left(result)));
+            match self.take(name) {
+                None => {}
+                Some(Fault::Error) => leave(Err("as a test wants it".to_owned())),
+                Some(Fault::Return) => leave(Ok(())),
+                Some(Fault::Panic) => panic!("as a test wants it"),
+                Some(Fault::Hang) => std::thread::sleep(Duration::from_secs(3600)),
+            }
         }
     }
 }

@@ -41,6 +41,7 @@ use waybill_shared::config::Health;
 use waybill_shared::error::{Code, ErrorReport};
 
 pub use ended::Ended;
+use fault::Faults;
 pub use part::{Part, Task, Thread, spawn};
 pub use progress::{Progress, Working};
 use restarts::{FIRST_PAUSE, Restarts};
@@ -175,6 +176,8 @@ struct Inner {
     error: watch::Sender<Option<ErrorReport>>,
     /// The agent ends, or begins anew: what ends now ends as it should, and nothing is started again.
     stopping: AtomicBool,
+    /// What a test lets fail.
+    faults: Faults,
 }
 
 #[derive(Default)]
@@ -231,6 +234,7 @@ impl Supervisor {
             give_up: watch::Sender::new(None),
             error: watch::Sender::new(None),
             stopping: AtomicBool::new(false),
+            faults: Faults::default(),
         }))
     }
 
@@ -315,6 +319,12 @@ impl Supervisor {
         self.0.tell_error(&held);
     }
 
+    /// The next so many times that it works, what has this name fails so.
+    #[cfg(test)]
+    pub(crate) fn inject(&self, name: &str, fault: fault::Fault, times: u32) {
+        self.0.faults.want(name, fault, times);
+    }
+
     /// Forgets what has failed under a name, for a test that lets it fail more often.
     #[cfg(test)]
     pub(crate) fn pardon(&self, name: &str) {
@@ -390,7 +400,7 @@ impl Inner {
         let mut held = self.held();
         held.next += 1;
         let number = held.next;
-        let progress = Progress::of(&spec.name, is_thread);
+        let progress = Progress::of(&spec.name, is_thread, &self.faults);
         let entry = Entry {
             number,
             spec: spec.clone(),

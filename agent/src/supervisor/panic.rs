@@ -9,9 +9,11 @@ thread_local! {
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// From now on every panic of the process is in the log, with its backtrace.
+/// From now on every panic of the process is in the log, with its backtrace; and where it was told before.
 pub fn install() {
-    std::panic::set_hook(Box::new(|info| {
+    let told_before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        told_before(info);
         let (message, place) = (message(info.payload()), place(info));
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or("without a name");

@@ -181,10 +181,10 @@ async fn with_faults<T>(_name: String, _progress: Progress, work: impl Future<Ou
 
 #[cfg(test)]
 async fn with_faults<T>(name: String, progress: Progress, work: impl Future<Output = Caught<T>>) -> Caught<T> {
-    use super::fault::{Fault, struck};
+    use super::fault::Fault;
     let fault = tokio::select! {
         caught = work => return caught,
-        fault = struck(&name) => fault,
+        fault = progress.faults.struck(&name) => fault,
     };
     match fault {
         Fault::Error => Ok(Err("as a test wants it".to_owned())),

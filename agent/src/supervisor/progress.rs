@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::fault::Faults;
+
 /// Told by a task or thread: it works, it gets on, it rests. Cheap: one store each.
 #[derive(Debug, Clone)]
 pub struct Progress {
     name: Arc<str>,
     is_thread: bool,
+    pub(super) faults: Faults,
     /// Milliseconds of the process at the last sign while it works; 0 while it rests.
     sign: Arc<AtomicU64>,
 }
@@ -18,21 +21,21 @@ pub struct Progress {
 pub struct Working<'a>(&'a Progress);
 
 impl Progress {
-    pub(super) fn of(name: &str, is_thread: bool) -> Self {
-        Self { name: name.into(), is_thread, sign: Arc::default() }
+    pub(super) fn of(name: &str, is_thread: bool, faults: &Faults) -> Self {
+        Self { name: name.into(), is_thread, faults: faults.clone(), sign: Arc::default() }
     }
 
     /// For what nobody supervises.
     #[must_use]
     pub fn of_nobody() -> Self {
-        Self::of("", false)
+        Self::of("", false, &Faults::default())
     }
 
     /// Something is to be done now. While it rests, nobody minds how long that takes.
     pub fn work(&self) -> Working<'_> {
         self.beat();
         if self.is_thread {
-            super::fault::strike(&self.name);
+            self.faults.strike(&self.name);
         }
         Working(self)
     }
@@ -80,7 +83,7 @@ mod tests {
 
     #[test]
     fn only_work_that_gets_no_further_is_silent() {
-        let progress = Progress::of("a task", false);
+        let progress = Progress::of_nobody();
         assert_eq!(progress.silent_for(), None);
         let working = progress.work();
         std::thread::sleep(Duration::from_millis(20));

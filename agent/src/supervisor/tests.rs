@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::fault::{Fault, inject};
+use super::fault::Fault;
 use super::*;
 
 const RULES: Rules = Rules { check: Duration::from_millis(50), stall: Duration::from_millis(300) };
@@ -53,7 +53,7 @@ async fn a_task_that_fails_is_told_with_its_cause_and_started_again() {
             std::future::pending()
         });
         until("it lives", || lives.load(Ordering::Acquire) == 1).await;
-        inject(&name, fault, 1);
+        supervisor.inject(&name, fault, 1);
         until("it is started again", || lives.load(Ordering::Acquire) == 2).await;
         let status = of(&supervisor, &name);
         assert_eq!((status.restarts, status.state), (1, State::Running));
@@ -90,7 +90,7 @@ async fn a_part_is_started_again_by_its_owner_and_its_end_is_no_failure_if_that_
     let spec = Spec::new("a part", Starts::Owner);
     let start = || supervisor.part(&spec, |_| std::future::pending::<Result<(), String>>());
     let part = start();
-    inject("a part", Fault::Panic, 1);
+    supervisor.inject("a part", Fault::Panic, 1);
     until("it has ended", || part.has_ended()).await;
     assert_eq!(of(&supervisor, "a part").state, State::Restarting);
     assert!(!supervisor.may_start("a part"), "not before its pause is over");
@@ -142,7 +142,7 @@ async fn a_thread_on_which_too_much_hangs_lets_the_agent_begin_anew_and_its_fail
     let supervisor = supervisor();
     let spec = Spec::new("the store of a test", Starts::Agent).critical();
     for fault in [Fault::Panic, Fault::Error, Fault::Return] {
-        inject("the store of a test", fault, 1);
+        supervisor.inject("the store of a test", fault, 1);
         let thread = supervisor.thread(&spec, "store", |progress| drop(progress.work())).unwrap();
         let why = tokio::time::timeout(Duration::from_secs(30), supervisor.begin_anew()).await.expect("it begins anew");
         assert!(why.starts_with("the store of a test: "), "{why}");
@@ -150,7 +150,7 @@ async fn a_thread_on_which_too_much_hangs_lets_the_agent_begin_anew_and_its_fail
         supervisor.forget_parts();
         assert!(supervisor.list().is_empty());
     }
-    inject("the store of a test", Fault::Panic, 1);
+    supervisor.inject("the store of a test", Fault::Panic, 1);
     supervisor.thread(&spec, "store", |progress| drop(progress.work())).unwrap().join();
     let status = of(&supervisor, "the store of a test");
     assert_eq!((status.state, status.restarts), (State::Failed, 3));
@@ -168,7 +168,7 @@ async fn who_looks_for_stalls_is_looked_after_as_well() {
             Ok(())
         }
     });
-    inject("the watcher of a test", Fault::Panic, 1);
+    supervisor.inject("the watcher of a test", Fault::Panic, 1);
     until("it was started again", || of(&supervisor, "the watcher of a test").restarts == 1).await;
     let spec = Spec::new("hangs before its watcher", Starts::Owner);
     let part = supervisor.part(&spec, |progress| async move {

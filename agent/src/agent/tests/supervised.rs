@@ -19,7 +19,7 @@ use waybill_shared::paths::{Instance, InstanceOptions};
 
 use crate::agent::run_under;
 use crate::shutdown::{self, StopRequests, Stopped};
-use crate::supervisor::fault::{Fault, inject};
+use crate::supervisor::fault::Fault;
 use crate::supervisor::{Rules, State, Supervisor};
 
 const RULES: Rules = Rules { check: Duration::from_millis(100), stall: Duration::from_millis(500) };
@@ -161,7 +161,7 @@ async fn whatever_fails_is_told_runs_again_and_is_left_alone_at_the_fourth_time(
             running.supervisor.pardon(name);
             // An agent that began anew has set its own.
             running.supervisor.set_rules(RULES);
-            inject(name, fault, 1);
+            running.supervisor.inject(name, fault, 1);
             // Threads fail when they work.
             running.drop_file();
             until(&format!("{name} runs again after {fault:?}"), async || {
@@ -197,7 +197,7 @@ async fn whatever_fails_is_told_runs_again_and_is_left_alone_at_the_fourth_time(
     // The fourth time.
     for name in ["retention of folders", "queue writer"] {
         running.supervisor.pardon(name);
-        inject(name, Fault::Panic, 4);
+        running.supervisor.inject(name, Fault::Panic, 4);
         running.drop_file();
         until(&format!("{name} is left alone"), async || {
             let _writer_works = running.ask(Request::HoldLane { priority: 10, held: false }).await;
