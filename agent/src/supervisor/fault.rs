@@ -7,7 +7,7 @@ pub use test::{Fault, Faults};
 /// Nothing: only tests want faults.
 #[cfg(not(test))]
 #[derive(Debug, Clone, Default)]
-pub struct Faults;
+pub struct Faults(());
 
 #[cfg(not(test))]
 impl Faults {
