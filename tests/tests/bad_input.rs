@@ -464,6 +464,8 @@ impl Scene {
         });
         let mut events = ipc_client(&station);
         events.subscribe().unwrap();
+        // What happens before the snapshot is taken is in it, and is no event.
+        assert!(matches!(events.next_update(USUAL), Some(Update::Snapshot { .. })));
         let watch = station.watch("ict");
         let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
         let bystanders = files_below(&watch).into_iter().map(|(path, bytes)| (path.clone(), bytes, modified(&path))).collect();
