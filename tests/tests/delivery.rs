@@ -275,6 +275,8 @@ fn a_refused_report_is_failed_with_the_servers_words_and_the_others_go_on() {
     let agent = Agent::start(&station);
     let mut events = ipc_client(&station);
     events.subscribe().unwrap();
+    // What happens before the snapshot is taken is in it, and is no event.
+    assert!(matches!(events.next_update(USUAL), Some(Update::Snapshot { .. })));
     let ids = station.drop_reports("ict", 0..20);
     let error = loop {
         if let Update::Event { event: Event::Failed { report_id, serial, error, correlation_id, destination }, .. } =

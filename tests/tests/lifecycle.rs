@@ -240,6 +240,8 @@ fn a_stop_right_after_the_last_delivery_is_as_quick() {
         let mut agent = Agent::start(&station);
         let mut client = ipc_client(&station);
         client.subscribe().unwrap();
+        // What happens before the snapshot is taken is in it, and is no event.
+        assert!(matches!(client.next_update(USUAL), Some(Update::Snapshot { .. })));
         station.drop_reports("ict", round * 3..(round + 1) * 3);
         for _ in 0..3 {
             while !matches!(client.next_update(USUAL).expect("news"), Update::Event { event: Event::Sent { .. }, .. }) {}

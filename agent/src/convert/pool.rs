@@ -1,7 +1,8 @@
 //! The bounded pool of threads that read files, convert them and hand the reports to the queue.
 //!
 //! A worker takes its next file as soon as it has handed over; the commit's acknowledgement goes to the file's source, which
-//! alone touches files. A worker's panic is a failed conversion of one file, and nothing more.
+//! alone touches files. A converter's panic is a failed conversion of one file, and nothing more; a worker that a fault ends all the same gives
+//! its file back to the source and is started again ([`Pool::revive`]).
 
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;

@@ -1,7 +1,7 @@
 //! The durable queue: what was accepted survives, whatever happens.
 //!
 //! # What it owns
-//! `queue.db` (SQLite, WAL, `synchronous=FULL`), the folder `spool/` with payloads over 256 KiB, the folder `evicted/` with reports
+//! `queue.db` (SQLite, WAL, `synchronous=FULL`), `queue.mark` beside it, the folder `spool/` with payloads over 256 KiB, the folder `evicted/` with reports
 //! that had to make room. One thread writes ([`writer`]); it group-commits whatever is waiting and never waits to fill a
 //! batch. Readers ([`read`]) have their own connections.
 //!
@@ -53,6 +53,9 @@
 //!
 //! # What survives damage
 //! Whatever can be read: see [`salvage`].
+//!
+//! A store that is taken away while it is used is written again from what the writer holds ([`rescue`]). One that is older than it was when it was
+//! closed is used, and what it lacks is said ([`older`]); `queue.mark` ([`mark`]) tells that.
 
 mod backup;
 mod bind;

@@ -444,8 +444,10 @@ impl<'a> Transaction<'a> {
     }
 
     pub(super) fn name_of(&self, destination: i64) -> String {
-        let nowhere = || "a destination, of which there is none".to_owned();
-        self.state.names.get(&destination).cloned().unwrap_or_else(nowhere)
+        if destination == NOWHERE {
+            return "a destination, of which there is none".to_owned();
+        }
+        self.state.names.get(&destination).cloned().unwrap_or_default()
     }
 
     /// True while the gate is closed: what it keeps out is not let in by another way.

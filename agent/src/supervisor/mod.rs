@@ -25,6 +25,7 @@ pub mod panic;
 mod part;
 mod progress;
 mod restarts;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +37,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use waybill_ipc::protocol::{TaskRow, TaskState};
 use waybill_shared::config::Health;
 use waybill_shared::error::{Code, ErrorReport};
 
@@ -45,6 +45,7 @@ use fault::Faults;
 pub use part::{Part, Task, Thread, spawn};
 pub use progress::{Progress, Working};
 use restarts::{FIRST_PAUSE, Restarts};
+pub use status::{State, Status};
 
 /// How long a stalled critical thread is waited for, as a multiple of [`Rules::stall`].
 const PATIENCE: u32 = 2;
@@ -104,58 +105,6 @@ impl From<&Health> for Rules {
     fn from(health: &Health) -> Self {
         let (check, stall) = (Duration::from_secs(health.task_check_secs), Duration::from_secs(health.task_stall_secs));
         Self { check, stall }
-    }
-}
-
-/// How something is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// It runs.
-    Running,
-    /// It runs and has got no further for so long.
-    Stalled(Duration),
-    /// It failed and is started again.
-    Restarting,
-    /// It failed too often.
-    Failed,
-}
-
-/// One line of the list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// Its name.
-    pub name: String,
-    /// Whether the agent cannot do without it.
-    pub critical: bool,
-    /// Whether it is a thread.
-    pub thread: bool,
-    /// How it is.
-    pub state: State,
-    /// Since when it is so.
-    pub since: Timestamp,
-    /// How often it was started again.
-    pub restarts: u32,
-    /// Why it failed last.
-    pub cause: Option<String>,
-}
-
-impl From<Status> for TaskRow {
-    fn from(status: Status) -> Self {
-        let state = match status.state {
-            State::Running => TaskState::Running,
-            State::Stalled(_) => TaskState::Stalled,
-            State::Restarting => TaskState::Restarting,
-            State::Failed => TaskState::Failed,
-        };
-        Self {
-            name: status.name,
-            thread: status.thread,
-            critical: status.critical,
-            state,
-            since_ms: status.since.as_millisecond(),
-            restarts: status.restarts,
-            cause: status.cause,
-        }
     }
 }
 

@@ -22,7 +22,7 @@ pub enum Event {
         /// Why, if something is wrong.
         error: Option<ErrorReport>,
     },
-    /// A finished file was found and is being converted.
+    /// A finished file was found; it is being converted, or waits in its folder while the queue is full.
     FileSeen {
         /// Its source.
         source: String,

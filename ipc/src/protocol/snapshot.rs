@@ -178,7 +178,7 @@ pub struct SourceStatus {
     pub state: SourceState,
     /// Why, if something is wrong.
     pub error: Option<ErrorReport>,
-    /// Files that were found and are being converted at this moment.
+    /// Files that were found and are not queued yet: they are being converted, or wait in their folder while the queue is full.
     pub waiting: u64,
     /// Files whose reports are in the queue or beyond.
     pub queued: u64,

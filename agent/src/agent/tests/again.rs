@@ -7,8 +7,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use waybill_shared::paths::{Instance, InstanceOptions};
-
 use super::super::Agent;
 use crate::shutdown;
 use crate::supervisor::{Rules, Supervisor};
@@ -38,16 +36,7 @@ fn ours(threads: &BTreeMap<String, usize>) -> usize {
 
 async fn lives(times: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let (watch, out) = (folder.path().join("watch"), folder.path().join("out"));
-    std::fs::create_dir(&watch).unwrap();
-    let options = InstanceOptions { data_dir: Some(folder.path().join("data")), ..InstanceOptions::default() };
-    let instance = Instance::locate(&options).unwrap();
-    std::fs::create_dir(&instance.data).unwrap();
-    let config = format!(
-        "[[source]]\nname = \"ict\"\nfolder = {watch:?}\npatterns = [\"*.json\"]\nconverter = \"wsjf\"\nsettle_ms = 50\n\
-         [[destination]]\nname = \"out\"\nkind = \"folder\"\nfolder = {out:?}\n[queue]\nmin_free_bytes = 0\nmin_free_percent = 0\n"
-    );
-    std::fs::write(&instance.config, config).unwrap();
+    let (instance, watch) = (super::station(folder.path()), folder.path().join("watch"));
     let supervisor = Supervisor::new(Rules { check: Duration::from_secs(30), stall: Duration::from_secs(120) });
     let (stop, asked) = shutdown::channel();
     let (mut kept, mut baseline) = (None, None);

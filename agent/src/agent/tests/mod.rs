@@ -3,10 +3,30 @@
 mod again;
 mod supervised;
 
+use std::path::Path;
+
 use waybill_ipc::protocol::{DestinationHead, DestinationStatus, Snapshot};
+use waybill_shared::paths::{Instance, InstanceOptions};
 
 /// A snapshot with one destination `d`.
 pub(crate) fn empty_snapshot() -> Snapshot {
     let head = DestinationHead { name: "d".to_owned(), kind: "folder".to_owned(), address: String::new(), enabled: true };
     Snapshot { destinations: vec![DestinationStatus::of(&head, None)], ..Snapshot::default() }
+}
+
+/// A station in a folder, with a source `ict` (`watch/`) and a destination `out` (`out/`).
+#[allow(clippy::disallowed_methods, reason = "files of the tests' own")]
+fn station(folder: &Path) -> Instance {
+    let (watch, out) = (folder.join("watch"), folder.join("out"));
+    std::fs::create_dir(&watch).unwrap();
+    let config = format!(
+        "[[source]]\nname = \"ict\"\nfolder = {watch:?}\npatterns = [\"*.json\"]\nconverter = \"wsjf\"\nsettle_ms = 50\n\
+         [[destination]]\nname = \"out\"\nkind = \"folder\"\nfolder = {out:?}\n\
+         [queue]\nmin_free_bytes = 0\nmin_free_percent = 0\n[convert]\nworkers = 1\n"
+    );
+    let options = InstanceOptions { data_dir: Some(folder.join("data")), ..InstanceOptions::default() };
+    let instance = Instance::locate(&options).unwrap();
+    std::fs::create_dir(&instance.data).unwrap();
+    std::fs::write(&instance.config, config).unwrap();
+    instance
 }

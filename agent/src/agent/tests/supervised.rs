@@ -15,7 +15,7 @@ use waybill_ipc::Endpoint;
 use waybill_ipc::client::{Client, Deadlines};
 use waybill_ipc::protocol::{AgentInfo, ClientKind, Reply, Request, TaskRow, TaskState};
 use waybill_shared::error::{Code, ErrorReport};
-use waybill_shared::paths::{Instance, InstanceOptions};
+use waybill_shared::paths::Instance;
 
 use crate::agent::run_under;
 use crate::shutdown::{self, StopRequests, Stopped};
@@ -45,17 +45,7 @@ pub(super) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
 impl Running {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (watch, out) = (folder.path().join("watch"), folder.path().join("out"));
-        std::fs::create_dir(&watch).unwrap();
-        let config = format!(
-            "[[source]]\nname = \"ict\"\nfolder = {watch:?}\npatterns = [\"*.json\"]\nconverter = \"wsjf\"\nsettle_ms = 50\n\
-             [[destination]]\nname = \"out\"\nkind = \"folder\"\nfolder = {out:?}\n\
-             [queue]\nmin_free_bytes = 0\nmin_free_percent = 0\n[convert]\nworkers = 1\n"
-        );
-        let options = InstanceOptions { data_dir: Some(folder.path().join("data")), ..InstanceOptions::default() };
-        let instance = Instance::locate(&options).unwrap();
-        std::fs::create_dir(&instance.data).unwrap();
-        std::fs::write(&instance.config, config).unwrap();
+        let instance = super::station(folder.path());
         let supervisor = Supervisor::with_pause(RULES, Duration::from_millis(20));
         let (stop, asked) = shutdown::channel();
         let (ready, is_ready) = tokio::sync::oneshot::channel();
