@@ -84,6 +84,14 @@ pub struct Stopped {
     pub gave_up: Option<String>,
 }
 
+impl Stopped {
+    /// True if everything ended by itself.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.cut_off.is_empty() && self.stragglers.is_empty() && self.gave_up.is_none()
+    }
+}
+
 /// When each phase ends at the latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use eframe::egui::{Context, Ui, ViewportCommand, Visuals};
 use eframe::{CreationContext, Frame, glow};
 use tokio::sync::watch;
-use waybill_shared::paths::{Instance, InstanceOptions};
+use waybill_shared::paths::Instance;
 
 use crate::controller::{Controller, Screen};
 use crate::launch::AgentProgram;
@@ -47,11 +47,11 @@ impl App {
     ///
     /// # Errors
     /// The OS gives no thread.
-    pub(crate) fn new(cc: &CreationContext<'_>, options: &InstanceOptions, instance: Instance) -> std::io::Result<Self> {
+    pub(crate) fn new(cc: &CreationContext<'_>, instance: Instance) -> std::io::Result<Self> {
         theme::apply(&cc.egui_ctx);
         let (models_in, models) = watch::channel(Arc::new(Model::new(0)));
         let screen = Painted { models: models_in, ctx: cc.egui_ctx.clone() };
-        let launcher = AgentProgram::new(options, &instance);
+        let launcher = AgentProgram::new(&instance);
         let controller = Controller::start(instance, launcher, screen)?;
         Ok(Self { controller, models, shell: Shell::new(pages::all()), title: None })
     }

@@ -34,13 +34,12 @@ pub use options::Options;
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     log_to_stderr();
-    let instance_options = options.instance_options();
-    let instance = match Instance::locate(&instance_options) {
+    let instance = match Instance::locate(&options.instance_options()) {
         Ok(instance) => instance,
         Err(sentence) => return failed(&sentence, Exit::Usage),
     };
     if options.start_agent {
-        return match launch::start_if_absent(&instance_options, &instance) {
+        return match launch::start_if_absent(&instance) {
             Ok(()) => ExitCode::SUCCESS,
             // Autostart: nobody looks at a screen, so that this is no message box.
             Err(error) => {

@@ -1,10 +1,9 @@
 //! The command line of the window.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use waybill_shared::paths::{Instance, InstanceOptions, Scope};
+use waybill_shared::paths::{InstanceOptions, Scope};
 
 /// The operator's window of Waybill: shows what the agent of this station does.
 #[derive(Debug, Clone, Default, Parser)]
@@ -67,30 +66,11 @@ impl Options {
     }
 }
 
-/// The options by which another program of Waybill finds the same instance. Paths are absolute: it may run elsewhere.
-#[must_use]
-pub fn instance_arguments(options: &InstanceOptions, instance: &Instance) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = Vec::new();
-    let mut add = |name: &str, value: OsString| arguments.extend([name.into(), value]);
-    if let Some(name) = &options.instance {
-        add("--instance", name.into());
-    }
-    if let Some(scope) = options.scope {
-        add("--scope", scope.as_str().into());
-    }
-    if options.config.is_some() {
-        add("--config", instance.config.clone().into());
-    }
-    if options.data_dir.is_some() {
-        add("--data-dir", instance.data.clone().into());
-    }
-    arguments
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+    use waybill_shared::paths::Instance;
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -100,13 +80,10 @@ mod tests {
     #[test]
     fn every_option_of_the_instance_is_handed_on() {
         let line = ["waybill", "--instance", "two", "--scope", "user", "--config", "/c.toml", "--data-dir", "/d"];
-        let options = Options::parse_from(line).instance_options();
-        let instance = Instance::locate(&options).unwrap();
-        let arguments = instance_arguments(&options, &instance);
-        let again = Options::parse_from(std::iter::once("waybill".into()).chain(arguments)).instance_options();
+        let instance = Instance::locate(&Options::parse_from(line).instance_options()).unwrap();
+        let again = Options::parse_from(std::iter::once("waybill".into()).chain(instance.arguments())).instance_options();
         assert_eq!(Instance::locate(&again).unwrap(), instance);
         assert_eq!(again.instance.as_deref(), Some("two"));
-        assert!(instance_arguments(&InstanceOptions::default(), &instance).is_empty());
     }
 
     /// What the agent writes into an entry of autostart.
@@ -114,8 +91,9 @@ mod tests {
     fn the_arguments_of_autostart_are_understood() {
         let line = ["waybill", "--instance", "two", "--config", "/c.toml", "--data-dir", "/d"];
         let instance = Instance::locate(&Options::parse_from(line).instance_options()).unwrap();
-        let arguments =
-            std::iter::once("waybill".to_owned()).chain(instance.arguments().unwrap()).chain(["--start-agent".to_owned()]);
+        let arguments = std::iter::once("waybill".to_owned())
+            .chain(instance.arguments_as_text().unwrap())
+            .chain(["--start-agent".to_owned()]);
         let options = Options::parse_from(arguments);
         assert!(options.start_agent);
         assert_eq!(Instance::locate(&options.instance_options()).unwrap(), instance);

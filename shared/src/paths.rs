@@ -1,5 +1,6 @@
 //! Where one instance of the agent keeps its things.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::choice;
@@ -83,24 +84,33 @@ impl Instance {
     }
 
     /// The options by which a program of Waybill finds this very instance, whoever starts it and wherever: all that is not left to chance is
-    /// said, and paths are absolute.
-    ///
-    /// # Errors
-    /// A sentence, if a path is no Unicode text, which no entry of autostart and no service can hold.
-    pub fn arguments(&self) -> Result<Vec<String>, String> {
-        let text =
-            |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| format!("{} is not Unicode", crate::text::path(path)));
-        let mut arguments = vec!["--scope".to_owned(), self.scope.as_str().to_owned()];
+    /// said, and paths are absolute. A folder that appears later makes no other instance of it.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut add = |option: &str, value: &OsStr| arguments.extend([option.into(), value.to_owned()]);
+        add("--scope", self.scope.as_str().as_ref());
         if self.name != DEFAULT {
-            arguments.extend(["--instance".to_owned(), self.name.clone()]);
+            add("--instance", self.name.as_ref());
         }
         if self.explicit_config {
-            arguments.extend(["--config".to_owned(), text(&self.config)?]);
+            add("--config", self.config.as_os_str());
         }
         if self.explicit_data {
-            arguments.extend(["--data-dir".to_owned(), text(&self.data)?]);
+            add("--data-dir", self.data.as_os_str());
         }
-        Ok(arguments)
+        arguments
+    }
+
+    /// [`Instance::arguments`] for what takes text only: entries of autostart and services.
+    ///
+    /// # Errors
+    /// A sentence, if a path is no Unicode text.
+    pub fn arguments_as_text(&self) -> Result<Vec<String>, String> {
+        let text = |argument: OsString| {
+            argument.into_string().map_err(|argument| format!("{} is not Unicode", crate::text::path(Path::new(&argument))))
+        };
+        self.arguments().into_iter().map(text).collect()
     }
 
     /// What the administrator has pinned for this instance, beside its configuration; need not exist.
@@ -273,7 +283,7 @@ mod tests {
         for options in [other, own] {
             let instance = Instance::locate(&options).unwrap();
             let mut again = InstanceOptions::default();
-            for pair in instance.arguments().unwrap().chunks(2) {
+            for pair in instance.arguments_as_text().unwrap().chunks(2) {
                 match pair[0].as_str() {
                     "--scope" => again.scope = [Scope::Machine, Scope::User].into_iter().find(|scope| scope.as_str() == pair[1]),
                     "--instance" => again.instance = Some(pair[1].clone()),

@@ -11,8 +11,12 @@ use crate::queue::{Command, QueueError};
 use crate::serve::hub::Hub;
 use crate::shutdown::{self, Deadlines, StopAsked, Stopped};
 
+/// Longest time for a converter to end whose source has let go of it.
+const LET_GO: Duration = Duration::from_secs(1);
 /// Longest time for the store to fold its log and close.
 const CLOSE: Duration = Duration::from_secs(20);
+/// What is kept for what comes after it.
+const AFTER_THE_QUEUE: Duration = Duration::from_secs(1);
 /// Longest time for the history to be written.
 const CLOSE_HISTORY: Duration = Duration::from_secs(5);
 /// Longest time for a change of the configuration that has begun, beyond the first phase: it is brought to its end or taken back.
@@ -95,12 +99,12 @@ async fn end(mut works: Works, deadlines: Deadlines, asked: StopAsked, hub: &Hub
         tell(hub, StopPhase::Cancel, Duration::ZERO, cut_off.clone());
         drained = wait(&mut works, deadlines.cancel(Instant::now()), None, hub, StopPhase::Cancel).await;
     }
-    let mut stragglers = works.give_up();
+    let mut stragglers = works.give_up(deadlines.left(LET_GO, Instant::now())).await;
     debug_assert!(drained || !stragglers.is_empty());
 
     // 3 verify
     tell(hub, StopPhase::Verify, Duration::ZERO, Vec::new());
-    let limit = deadlines.left(CLOSE, Instant::now());
+    let limit = deadlines.left(CLOSE, Instant::now() + AFTER_THE_QUEUE);
     if let Err(error) = close_queue(&works, limit).await {
         tracing::error!(event = "queue_close_failed", %error, "the queue is put right at the next start");
         stragglers.push("the queue".to_owned());

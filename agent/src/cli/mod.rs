@@ -185,7 +185,7 @@ pub fn main() -> ExitCode {
             Command::Logs(args) => logs::main(&instance, &args).unwrap_or_else(|error| output::fail(&error)),
             Command::Explain(args) => explain::main(&args).unwrap_or_else(|error| output::fail(&error)),
             Command::Stop(args) => with_runtime(stop::main(&instance, &pin, args)),
-            Command::Watchdog(args) => with_runtime(watchdog::main(&instance, options, args)),
+            Command::Watchdog(args) => with_runtime(watchdog::main(&instance, args)),
             Command::Demo(args) => with_runtime(demo::main(args)),
         },
     };

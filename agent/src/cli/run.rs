@@ -92,7 +92,7 @@ pub(super) fn serve(
     runtime.shutdown_timeout(Duration::ZERO);
     match result {
         Ok(Stopped { gave_up: Some(why), .. }) => output::fail(&ErrorReport::new(Code::AgentHangs, why)),
-        Ok(stopped) if stopped.cut_off.is_empty() && stopped.stragglers.is_empty() => Exit::Ok,
+        Ok(stopped) if stopped.is_clean() => Exit::Ok,
         Ok(Stopped { cut_off, stragglers, .. }) => {
             let part = |words: &str, names: Vec<String>| (!names.is_empty()).then(|| format!("{words}: {}", names.join(", ")));
             let parts = [part("cut off", cut_off), part("what did not even let go", stragglers)];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use waybill_shared::error::{Code, ErrorReport, Exit};
-use waybill_shared::paths::{Instance, InstanceOptions};
+use waybill_shared::paths::Instance;
 
 use crate::watchdog::machine::Limits;
 use crate::watchdog::{self, Options};
@@ -45,7 +45,7 @@ pub(super) struct WatchdogArgs {
     arguments: Vec<OsString>,
 }
 
-pub(super) async fn main(instance: &Instance, named: InstanceOptions, args: WatchdogArgs) -> Result<Exit, ErrorReport> {
+pub(super) async fn main(instance: &Instance, args: WatchdogArgs) -> Result<Exit, ErrorReport> {
     let program = match args.program {
         Some(program) => program,
         // Where it lay when the watchdog was started: after an update, the new one lies there.
@@ -67,7 +67,6 @@ pub(super) async fn main(instance: &Instance, named: InstanceOptions, args: Watc
         timeout: Duration::from_secs(args.timeout),
         write_every: Duration::from_secs(args.write_every),
         program,
-        named,
         arguments,
     };
     watchdog::run(instance, options).await

@@ -247,11 +247,11 @@ impl Pool {
         self.threads.iter().for_each(Thread::may_end);
     }
 
-    /// Waits for the workers, once all handles are gone.
-    pub fn join(self) {
-        self.may_end();
-        drop((self.jobs, self.waiting));
-        self.threads.into_iter().for_each(Thread::join);
+    /// Workers that are at a file, by name.
+    #[must_use]
+    pub fn at_work(&self) -> Vec<String> {
+        let numbered = self.threads.iter().enumerate();
+        numbered.filter(|(_, thread)| thread.is_at_work()).map(|(at, _)| worker(at + 1)).collect()
     }
 }
 

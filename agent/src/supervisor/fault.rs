@@ -54,6 +54,11 @@ mod test {
             self.0.told.notify_waiters();
         }
 
+        pub(in crate::supervisor) fn is_over(&self, name: &str) -> bool {
+            let wanted = self.0.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.get(name).is_none_or(|(_, times)| *times == 0)
+        }
+
         fn take(&self, name: &str) -> Option<Fault> {
             let mut wanted = self.0.by_name.lock().unwrap_or_else(PoisonError::into_inner);
             let (fault, times) = wanted.get_mut(name).filter(|(_, times)| *times > 0)?;

@@ -274,6 +274,12 @@ impl Supervisor {
         self.0.faults.want(name, fault, times);
     }
 
+    /// True once nothing of this name is to fail any more: it has been struck as often as it should be.
+    #[cfg(test)]
+    pub(crate) fn was_struck(&self, name: &str) -> bool {
+        self.0.faults.is_over(name)
+    }
+
     /// Forgets what has failed under a name, for a test that lets it fail more often.
     #[cfg(test)]
     pub(crate) fn pardon(&self, name: &str) {

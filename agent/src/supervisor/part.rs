@@ -28,6 +28,7 @@ pub struct Part<T: 'static = ()> {
 #[derive(Debug)]
 pub struct Thread {
     handle: JoinHandle<()>,
+    progress: Progress,
     as_told: Arc<AtomicBool>,
 }
 
@@ -81,15 +82,20 @@ impl Supervisor {
         let mut running = JoinSet::new();
         running.spawn(async move {
             loop {
-                // Each life is a task of its own, which can be cancelled.
-                let mut life = JoinSet::new();
-                let abort =
-                    life.spawn(guarded(spec.name.clone(), watched.begun.progress.clone(), make(watched.begun.progress.clone())));
-                inner.can_be_cancelled(&spec, watched.begun.number, abort);
-                let ended = match life.join_next().await {
-                    Some(Ok(result)) => Ended::of(result.map(|result| result.map(drop))),
-                    // It was cancelled.
-                    _ => Ended::Dropped,
+                let progress = watched.begun.progress.clone();
+                let ended = match catch_unwind(AssertUnwindSafe(|| make(progress.clone()))) {
+                    Ok(work) => {
+                        // Each life is a task of its own, which can be cancelled.
+                        let mut life = JoinSet::new();
+                        let abort = life.spawn(guarded(spec.name.clone(), progress, work));
+                        inner.can_be_cancelled(&spec, watched.begun.number, abort);
+                        match life.join_next().await {
+                            Some(Ok(result)) => Ended::of(result),
+                            // It was cancelled.
+                            _ => Ended::Dropped,
+                        }
+                    }
+                    Err(payload) => Ended::of(Err(payload)),
                 };
                 as_told.store(false, Ordering::Release);
                 let at = watched.ended(&ended);
@@ -106,7 +112,7 @@ impl Supervisor {
 
     /// Runs a task that its owner starts again if it fails.
     #[must_use]
-    pub fn part<T, W>(&self, spec: &Spec, make: impl FnOnce(Progress) -> W) -> Part<T>
+    pub fn part<T, W>(&self, spec: &Spec, make: impl FnOnce(Progress) -> W + Send + 'static) -> Part<T>
     where
         T: Send + 'static,
         W: Future<Output = Result<T, String>> + Send + 'static,
@@ -114,10 +120,10 @@ impl Supervisor {
         let as_told = Arc::new(AtomicBool::new(false));
         let mut watched = Watched::new(&self.0, spec, false, &as_told);
         let (name, number, progress) = (spec.name.clone(), watched.begun.number, watched.begun.progress.clone());
-        let work = make(progress.clone());
         let mut running = JoinSet::new();
         let abort = running.spawn(async move {
-            match guarded(name, progress, work).await {
+            let work = async { make(progress.clone()).await };
+            match guarded(name, progress.clone(), work).await {
                 Ok(Ok(value)) => {
                     watched.ended(&Ended::Early);
                     Some(value)
@@ -143,12 +149,13 @@ impl Supervisor {
     pub fn thread(&self, spec: &Spec, name: &str, work: impl FnOnce(Progress) + Send + 'static) -> std::io::Result<Thread> {
         let as_told = Arc::new(AtomicBool::new(false));
         let mut watched = Watched::new(&self.0, spec, true, &as_told);
+        let progress = watched.begun.progress.clone();
         let handle = spawn(name, move || {
             let progress = watched.begun.progress.clone();
             let result = catch_unwind(AssertUnwindSafe(|| work(progress)));
             watched.ended(&Ended::of(result.map(Ok)));
         })?;
-        Ok(Thread { handle, as_told })
+        Ok(Thread { handle, progress, as_told })
     }
 }
 
@@ -238,6 +245,12 @@ impl Thread {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.handle.is_finished()
+    }
+
+    /// True while it is at something.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        !self.has_ended() && self.progress.silent_for().is_some()
     }
 
     /// Waits for its end.

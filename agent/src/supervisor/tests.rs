@@ -197,3 +197,23 @@ fn no_other_file_of_the_agent_starts_a_thread() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_panics_before_it_begins_is_as_one_that_panics_later() {
+    let supervisor = supervisor();
+    let lives = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&lives);
+    let _task = supervisor.task(Spec::new("a task", Starts::Itself), move |_| {
+        assert!(counted.fetch_add(1, Ordering::AcqRel) > 0, "the first one has no luck");
+        std::future::pending()
+    });
+    until("it runs", || lives.load(Ordering::Acquire) == 2).await;
+    assert_eq!((of(&supervisor, "a task").restarts, of(&supervisor, "a task").state), (1, State::Running));
+    let part: Part = supervisor.part(&Spec::new("a part", Starts::Owner), |_| {
+        assert!(std::thread::panicking(), "nor has this one");
+        std::future::pending()
+    });
+    until("it has ended", || part.has_ended()).await;
+    let cause = of(&supervisor, "a part").cause.unwrap();
+    assert!(cause.contains("nor has this one"), "{cause}");
+}

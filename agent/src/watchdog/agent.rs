@@ -1,6 +1,5 @@
 //! The agent as the watchdog sees it: started or taken over, asked, stopped, killed, measured.
 
-use std::ffi::OsString;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use waybill_ipc::Endpoint;
@@ -98,7 +97,8 @@ impl<'a> Agent<'a> {
     fn spawn(&mut self) -> Result<String, String> {
         let program = &self.options.program;
         let mut command = Command::new(program);
-        command.args(self.named()).args(&self.options.arguments).stdin(Stdio::null());
+        // It belongs to the same instance as we do.
+        command.args(self.instance.arguments()).args(&self.options.arguments).stdin(Stdio::null());
         // Who looks after the watchdog looks after the watchdog alone.
         for name in notify::VARIABLES {
             command.env_remove(name);
@@ -121,25 +121,6 @@ impl<'a> Agent<'a> {
                 Err(format!("the agent ended at once: {how}{why}"))
             }
         }
-    }
-
-    /// The agent belongs to the same instance as we do.
-    fn named(&self) -> Vec<OsString> {
-        let named = &self.options.named;
-        let mut arguments: Vec<OsString> = Vec::new();
-        let mut option = |name: &str, value: OsString| arguments.extend([OsString::from(name), value]);
-        if let Some(instance) = &named.instance {
-            option("--instance", instance.into());
-        }
-        // What was found out without being told is told: a folder that appears later makes no other instance of it.
-        option("--scope", self.instance.scope.as_str().into());
-        if named.config.is_some() {
-            option("--config", self.instance.config.clone().into());
-        }
-        if named.data_dir.is_some() {
-            option("--data-dir", self.instance.data.clone().into());
-        }
-        arguments
     }
 
     /// Asks how it is, within the time for an answer. No store is touched on the way.

@@ -32,7 +32,7 @@ use waybill_shared::config::Log;
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::fs::lock::{Lock, LockError};
 use waybill_shared::fs::private;
-use waybill_shared::paths::{Instance, InstanceOptions};
+use waybill_shared::paths::Instance;
 use waybill_shared::text;
 
 use self::agent::{Agent, Answer};
@@ -66,8 +66,6 @@ pub struct Options {
     pub write_every: Duration,
     /// The agent's program.
     pub program: PathBuf,
-    /// How the instance was named, for the agent's command line.
-    pub named: InstanceOptions,
     /// What the agent is told to do: `run`.
     pub arguments: Vec<OsString>,
 }

@@ -10,9 +10,8 @@ use waybill_ipc::client::Deadlines;
 use waybill_ipc::protocol::ClientKind;
 use waybill_ipc::{Client, ClientError, Endpoint};
 use waybill_shared::error::{Code, ErrorReport, Exit};
-use waybill_shared::paths::{Instance, InstanceOptions};
+use waybill_shared::paths::Instance;
 
-use crate::options::instance_arguments;
 use crate::text;
 
 #[cfg(unix)]
@@ -55,8 +54,8 @@ pub struct AgentProgram {
 impl AgentProgram {
     /// The agent of an instance.
     #[must_use]
-    pub fn new(options: &InstanceOptions, instance: &Instance) -> Self {
-        let mut arguments = instance_arguments(options, instance);
+    pub fn new(instance: &Instance) -> Self {
+        let mut arguments = instance.arguments();
         arguments.push("run".into());
         Self { arguments, logs: instance.logs() }
     }
@@ -116,7 +115,7 @@ impl Launcher for AgentProgram {
 ///
 /// # Errors
 /// What a person is told: there is nothing to start, or somebody answers who may not be asked.
-pub fn start_if_absent(options: &InstanceOptions, instance: &Instance) -> Result<(), ErrorReport> {
+pub fn start_if_absent(instance: &Instance) -> Result<(), ErrorReport> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -127,7 +126,7 @@ pub fn start_if_absent(options: &InstanceOptions, instance: &Instance) -> Result
     runtime.shutdown_background();
     match probe {
         Ok(_) => Ok(()),
-        Err(ClientError::NotRunning(_)) => AgentProgram::new(options, instance).spawn().map(drop),
+        Err(ClientError::NotRunning(_)) => AgentProgram::new(instance).spawn().map(drop),
         Err(other) => Err(other.report()),
     }
 }

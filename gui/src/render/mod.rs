@@ -14,7 +14,7 @@ use eframe::{NativeOptions, egui_wgpu, wgpu};
 use waybill_shared::paths::{Instance, InstanceOptions, Scope};
 
 use crate::app::App;
-use crate::options::{Options, RendererOption, instance_arguments};
+use crate::options::{Options, RendererOption};
 use crate::text;
 use crate::theme::{icon, size};
 
@@ -61,12 +61,11 @@ enum Way {
 /// [`Unable`] if none works.
 pub fn show_window(options: &Options, instance: &Instance) -> Result<ExitCode, Unable> {
     let way = first(options.renderer);
-    let Err(unable) = draw(way, &options.instance_options(), instance) else { return Ok(ExitCode::SUCCESS) };
+    let Err(unable) = draw(way, instance) else { return Ok(ExitCode::SUCCESS) };
     match next(options.renderer, way, &unable) {
         Some(next) => {
             tracing::warn!(event = "renderer_failed", reason = %unable, next = next.name(), "another way of drawing is tried");
-            draw_anew(next, &options.instance_options(), instance)
-                .map_err(|error| Unable::NoSecondTry { first: Box::new(unable), error })
+            draw_anew(next, instance).map_err(|error| Unable::NoSecondTry { first: Box::new(unable), error })
         }
         None => Err(unable),
     }
@@ -93,13 +92,11 @@ fn next(asked: RendererOption, failed: Way, unable: &Unable) -> Option<Way> {
     }
 }
 
-fn draw(way: Way, options: &InstanceOptions, instance: &Instance) -> Result<(), Unable> {
+fn draw(way: Way, instance: &Instance) -> Result<(), Unable> {
     let native = native_options(way, instance);
     let create = {
-        let (options, instance) = (options.clone(), instance.clone());
-        move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
-            Ok(Box::new(App::new(cc, &options, instance)?))
-        }
+        let instance = instance.clone();
+        move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> { Ok(Box::new(App::new(cc, instance)?)) }
     };
     // Drivers panic as well as fail. Nothing of this attempt is used afterwards.
     match catch_unwind(AssertUnwindSafe(|| eframe::run_native(text::APP, native, Box::new(create)))) {
@@ -111,11 +108,8 @@ fn draw(way: Way, options: &InstanceOptions, instance: &Instance) -> Result<(), 
 }
 
 /// The window in a process of its own, drawn by `way` alone; ends as that one ends.
-fn draw_anew(way: Way, options: &InstanceOptions, instance: &Instance) -> std::io::Result<ExitCode> {
-    let status = Command::new(std::env::current_exe()?)
-        .args(instance_arguments(options, instance))
-        .args(["--renderer", way.name()])
-        .status()?;
+fn draw_anew(way: Way, instance: &Instance) -> std::io::Result<ExitCode> {
+    let status = Command::new(std::env::current_exe()?).args(instance.arguments()).args(["--renderer", way.name()]).status()?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     Ok(ExitCode::from(code))
 }

@@ -1,18 +1,16 @@
 //! An agent that is opened and closed again and again in one process leaves nothing behind: no thread, no descriptor, no memory.
 //!
-//! The process counts as a whole, so the test starts its own program again, for itself alone.
+//! The process counts as a whole.
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "files of the test's own")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use super::super::Agent;
 use crate::shutdown;
 use crate::supervisor::{Rules, Supervisor};
-
-const ALONE: &str = "WAYBILL_TEST_ALONE";
-const NAME: &str = "agent::tests::again::opened_and_closed_fifty_times_it_leaves_nothing_behind";
 
 /// Names of the threads, and how many have each; open descriptors by what they are; resident bytes.
 fn now() -> (BTreeMap<String, usize>, usize, u64) {
@@ -34,29 +32,28 @@ fn ours(threads: &BTreeMap<String, usize>) -> usize {
     threads.iter().filter(|(name, _)| !others.iter().any(|other| name.starts_with(other))).map(|(_, count)| count).sum()
 }
 
-async fn lives(times: usize) {
-    let folder = tempfile::tempdir().unwrap();
-    let (instance, watch) = (super::station(folder.path()), folder.path().join("watch"));
+async fn open_and_close(folder: &Path, times: usize) {
+    let (instance, watch) = (super::station(folder, ""), folder.join("watch"));
     let supervisor = Supervisor::new(Rules { check: Duration::from_secs(30), stall: Duration::from_secs(120) });
     let (stop, asked) = shutdown::channel();
     let (mut kept, mut baseline) = (None, None);
     for life in 0..times {
         let agent = Agent::open(&instance, stop.clone(), kept.take(), &supervisor).unwrap();
-        let report = super::supervised::REPORT.replace("PC4100-26W03-0001", &format!("SN{life}"));
+        let report = super::running::REPORT.replace("PC4100-26W03-0001", &format!("SN{life}"));
         std::fs::write(watch.join(format!("{life}.json")), report).unwrap();
-        super::supervised::until("it is put away", async || !watch.join(format!("{life}.json")).exists()).await;
+        super::running::until("it is put away", async || !watch.join(format!("{life}.json")).exists()).await;
         kept = Some(agent.renew(asked.clone()).await);
         supervisor.forget_parts();
         assert!(supervisor.list().is_empty());
         // The first lives make what every process makes once: the arenas of the allocator, the log's thread.
         let Some((_, descriptors, resident)) = baseline.clone() else {
             if life == 4 {
-                super::supervised::until("the threads have ended", async || ours(&now().0) == 0).await;
+                super::running::until("the threads have ended", async || ours(&now().0) == 0).await;
                 baseline = Some(now());
             }
             continue;
         };
-        super::supervised::until(&format!("life {life} has left nothing: {:?} and {:?}", now(), baseline), async || {
+        super::running::until(&format!("life {life} has left nothing: {:?} and {:?}", now(), baseline), async || {
             let now = now();
             ours(&now.0) == 0 && now.1 <= descriptors
         })
@@ -68,15 +65,7 @@ async fn lives(times: usize) {
 
 #[test]
 fn opened_and_closed_fifty_times_it_leaves_nothing_behind() {
-    if std::env::var_os(ALONE).is_none() {
-        let alone = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", NAME, "--nocapture", "--test-threads=1"])
-            .env(ALONE, "1")
-            .output()
-            .unwrap();
-        assert!(alone.status.success(), "{}\n{}", String::from_utf8_lossy(&alone.stdout), String::from_utf8_lossy(&alone.stderr));
-        return;
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(lives(55));
+    super::running::lives(module_path!(), "opened_and_closed_fifty_times_it_leaves_nothing_behind", 1, async |_, folder| {
+        open_and_close(folder, 55).await;
+    });
 }

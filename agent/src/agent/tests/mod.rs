@@ -1,6 +1,8 @@
 //! What the tests of other modules share.
 
 mod again;
+mod hanging;
+mod running;
 mod supervised;
 
 use std::path::Path;
@@ -14,18 +16,22 @@ pub(crate) fn empty_snapshot() -> Snapshot {
     Snapshot { destinations: vec![DestinationStatus::of(&head, None)], ..Snapshot::default() }
 }
 
-/// A station in a folder, with a source `ict` (`watch/`) and a destination `out` (`out/`).
+/// A station in a folder, with a source `ict` (`watch/`) and a destination `out` (`out/`), and `lines` at the end of its configuration; as it
+/// is, if there is one.
 #[allow(clippy::disallowed_methods, reason = "files of the tests' own")]
-fn station(folder: &Path) -> Instance {
+fn station(folder: &Path, lines: &str) -> Instance {
     let (watch, out) = (folder.join("watch"), folder.join("out"));
+    let options = InstanceOptions { data_dir: Some(folder.join("data")), ..InstanceOptions::default() };
+    let instance = Instance::locate(&options).unwrap();
+    if instance.config.exists() {
+        return instance;
+    }
     std::fs::create_dir(&watch).unwrap();
     let config = format!(
         "[[source]]\nname = \"ict\"\nfolder = {watch:?}\npatterns = [\"*.json\"]\nconverter = \"wsjf\"\nsettle_ms = 50\n\
          [[destination]]\nname = \"out\"\nkind = \"folder\"\nfolder = {out:?}\n\
-         [queue]\nmin_free_bytes = 0\nmin_free_percent = 0\n[convert]\nworkers = 1\n"
+         [queue]\nmin_free_bytes = 0\nmin_free_percent = 0\n[convert]\nworkers = 1\n{lines}"
     );
-    let options = InstanceOptions { data_dir: Some(folder.join("data")), ..InstanceOptions::default() };
-    let instance = Instance::locate(&options).unwrap();
     std::fs::create_dir(&instance.data).unwrap();
     std::fs::write(&instance.config, config).unwrap();
     instance

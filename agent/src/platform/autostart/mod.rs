@@ -128,7 +128,7 @@ fn disabled(instance: &Instance) -> Result<AutostartStatus, String> {
 
 /// The command lines that start this very agent, the one that is written first.
 fn ours(instance: &Instance) -> Result<Vec<Vec<String>>, String> {
-    let (agent, arguments) = (start::this_program()?, instance.arguments()?);
+    let (agent, arguments) = (start::this_program()?, instance.arguments_as_text()?);
     let line = |program: String, last: &str| {
         std::iter::once(program).chain(arguments.iter().cloned()).chain([last.to_owned()]).collect::<Vec<_>>()
     };

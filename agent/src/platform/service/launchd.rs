@@ -229,7 +229,7 @@ impl Target {
 
 fn command_of(instance: &Instance) -> Result<Vec<String>, String> {
     let program = this::this_program()?;
-    Ok(std::iter::once(program).chain(instance.arguments()?).chain(["run".to_owned()]).collect())
+    Ok(std::iter::once(program).chain(instance.arguments_as_text()?).chain(["run".to_owned()]).collect())
 }
 
 fn answers() -> Result<(), ErrorReport> {

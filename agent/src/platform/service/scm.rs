@@ -115,7 +115,7 @@ fn of_the_machine(instance: &Instance) -> Result<(), ErrorReport> {
 
 fn wanted(instance: &Instance) -> Result<Wanted, ErrorReport> {
     let program = this::this_program().map_err(failed)?;
-    let arguments = instance.arguments().map_err(failed)?;
+    let arguments = instance.arguments_as_text().map_err(failed)?;
     let words = std::iter::once(program).chain(arguments).chain(["service", "run"].map(str::to_owned));
     Ok(Wanted {
         command: run_key::line(&words.collect::<Vec<_>>()),

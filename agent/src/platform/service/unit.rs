@@ -22,7 +22,7 @@ RestrictNamespaces=yes
 /// A sentence: a path cannot stand in a unit.
 pub(super) fn render(program: &str, instance: &Instance) -> Result<String, String> {
     let mut command = vec![quoted(program, false)?];
-    for argument in instance.arguments()?.iter().map(String::as_str).chain(["run"]) {
+    for argument in instance.arguments_as_text()?.iter().map(String::as_str).chain(["run"]) {
         command.push(quoted(argument, true)?);
     }
     let (hardening, target) = match instance.scope {

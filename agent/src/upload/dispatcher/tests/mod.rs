@@ -6,11 +6,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use tempfile::TempDir;
+use waybill_shared::error::Code;
 use waybill_shared::id::{CorrelationId, ReportId};
 
 use super::*;
-use crate::queue::{self, Ack, Committed, Fingerprint, NewEntry, NewFile, Opened, Payload, Places};
+use crate::queue::{self, Ack, Command, Committed, Fingerprint, NewEntry, NewFile, Opened, Payload, Places};
 use crate::upload::destination::{Delivery, Depth, Testing};
+use crate::upload::verdict::Verdict;
 
 mod many;
 mod one_probe;

@@ -3,6 +3,11 @@
 //! A part that a new configuration does not concern goes on undisturbed. One that it does is drained, ended and started anew: a file that is
 //! being converted at this moment is committed and recognised by its fingerprint, a report that is on its way is waited for, or given up and
 //! sent again under the same id. Nothing is lost by a change, and nothing is there twice.
+//!
+//! [`plan`] is what a configuration asks for, part by part; [`end`] ends parts, and the whole.
+
+mod end;
+mod plan;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -13,63 +18,30 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use waybill_ipc::protocol::{Configured, Event};
-use waybill_shared::config::{self, Config, Identity, Proxy, Tls, Upload, WhenFull};
+use waybill_shared::config::{self, Config, Proxy, Tls, Upload};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::paths::Instance;
 use waybill_shared::secret::Secret;
 
+use self::plan::{DestinationPlan, destination_plans, source_plans};
+pub(super) use self::plan::{Plan, SourcePlan};
 use super::sources;
-use crate::archive::Archive;
 use crate::archive::reconvert::PoolSlot;
 use crate::convert::pool::Pool;
 use crate::convert::registry::Registry;
-use crate::intake::{self, Claims, Neighbour, Source, Told};
+use crate::intake::{self, Claims, Neighbour, Source};
 use crate::queue::{Command, Door, LettingGo, NewRoutes, Opened, Routes};
+use crate::secrets;
 use crate::supervisor::{Part, Spec, Starts, Supervisor};
 use crate::upload::{destination, dispatcher};
-use crate::{secrets, shutdown};
 
-/// Longest time for a part that is changed to end what it has begun; then it is cut off, which loses nothing.
-const DRAIN: Duration = Duration::from_secs(5);
-/// Longest time for a part that was cut off to let go.
-const CANCEL: Duration = Duration::from_secs(5);
 /// Longest time for the queue to take other routes.
 const QUEUE: Duration = Duration::from_secs(10);
-
-/// A configuration as the works need it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Plan {
-    pub(super) config: Config,
-    pub(super) identity: Identity,
-    /// Changes whenever a secret does: a new token or password is a new destination.
-    pub(super) secrets: u64,
-    /// Where copies of taken files go, if they are wanted.
-    pub(super) archive: Option<Archive>,
-}
-
-/// Everything a source is made of. Equal ones need no restart.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct SourcePlan {
-    pub(super) source: config::Source,
-    pub(super) identity: Identity,
-    pub(super) max_file_bytes: u64,
-    pub(super) when_full: WhenFull,
-    pub(super) archive: Option<Archive>,
-}
-
-/// Everything a destination is made of.
-#[derive(Debug, Clone, PartialEq)]
-struct DestinationPlan {
-    destination: config::Destination,
-    upload: Upload,
-    proxy: Proxy,
-    tls: Tls,
-    secrets: u64,
-}
 
 /// What a plan asks for; with the destination, if it is to be started.
 type BuiltDestination = (DestinationPlan, Option<Arc<dyn destination::Destination>>);
 
+/// The dispatcher of a destination, and what it is told by.
 struct Dispatcher {
     plan: DestinationPlan,
     destination: Arc<dyn destination::Destination>,
@@ -277,6 +249,15 @@ impl Works {
     }
 
     fn start_sources(&mut self, plan: &Plan) -> Result<(), ErrorReport> {
+        let missing = self.missing_sources(plan);
+        self.start_these(plan, missing)
+    }
+
+    fn missing_sources(&self, plan: &Plan) -> Vec<SourcePlan> {
+        source_plans(plan).filter(|wanted| !self.sources.iter().any(|(running, _)| running == wanted)).collect()
+    }
+
+    fn start_these(&mut self, plan: &Plan, sources: Vec<SourcePlan>) -> Result<(), ErrorReport> {
         let Some(pool) = &self.pool else { return Ok(()) };
         let enabled: Vec<&config::Source> = plan.config.source.iter().filter(|source| source.enabled).collect();
         self.neighbours.store(Arc::new(sources::neighbours(&enabled, &self.base)?));
@@ -290,56 +271,11 @@ impl Works {
             publish: &self.publish,
             supervisor: &self.supervisor,
         };
-        let missing: Vec<SourcePlan> =
-            source_plans(plan).filter(|wanted| !self.sources.iter().any(|(running, _)| running == wanted)).collect();
-        for wanted in missing {
+        for wanted in sources {
             let source = common.start(&wanted)?;
             self.sources.push((wanted, source));
         }
         Ok(())
-    }
-
-    async fn stop_sources(&mut self, which: impl Fn(&SourcePlan) -> bool) {
-        let (ending, staying) = std::mem::take(&mut self.sources).into_iter().partition(|(plan, _)| which(plan));
-        self.sources = staying;
-        let ending: Vec<(SourcePlan, Source)> = ending;
-        for (limit, told) in [(DRAIN, Told::Drain), (CANCEL, Told::Cancel)] {
-            ending.iter().for_each(|(_, source)| source.tell(told));
-            if shutdown::until(limit, || ending.iter().all(|(_, source)| source.is_finished())).await {
-                break;
-            }
-        }
-        for (plan, source) in ending {
-            if source.is_finished() {
-                source.join();
-                self.supervisor.forget(&intake::supervised(&plan.source.name));
-            } else {
-                tracing::error!(
-                    event = "source_hangs",
-                    source = plan.source.name,
-                    "it was told to end and does not; its files wait for the next start"
-                );
-            }
-        }
-    }
-
-    async fn stop_dispatchers(&mut self, which: impl Fn(&DestinationPlan) -> bool) {
-        let (ending, staying) = std::mem::take(&mut self.dispatchers).into_iter().partition(|running| which(&running.plan));
-        self.dispatchers = staying;
-        let mut ending: Vec<Dispatcher> = ending;
-        ending.iter().for_each(Dispatcher::drain);
-        let ended = |ending: &[Dispatcher]| ending.iter().all(Dispatcher::has_ended);
-        if !shutdown::until(DRAIN, || ended(&ending)).await {
-            ending.iter().for_each(Dispatcher::cancel);
-            if !shutdown::until(CANCEL, || ended(&ending)).await {
-                ending.iter_mut().for_each(|running| running.task.cut_off());
-            }
-        }
-        for running in &ending {
-            // What it did wrong is of no interest any more: what comes under its name is another one.
-            self.supervisor.forget(&running.supervised());
-            self.queue.doors.remove(&running.plan.destination.name, &running.door);
-        }
     }
 
     /// Starts again what has failed, as far as it may be.
@@ -348,23 +284,13 @@ impl Works {
             pool.revive();
         }
         let supervisor = self.supervisor.clone();
-        let mut failed = Vec::new();
-        self.sources.retain(|(running, source)| {
-            let stays = !source.is_finished() || !supervisor.may_start(&intake::supervised(&running.source.name));
-            stays || {
-                failed.push(running.source.name.clone());
-                false
-            }
-        });
-        if !failed.is_empty()
-            && let Err(error) = self.start_sources(plan)
+        let may_start = |plan: &SourcePlan| supervisor.may_start(&intake::supervised(&plan.source.name));
+        self.sources.retain(|(running, source)| !source.is_finished() || !may_start(running));
+        let missing: Vec<SourcePlan> = self.missing_sources(plan).into_iter().filter(|missing| may_start(missing)).collect();
+        if !missing.is_empty()
+            && let Err(error) = self.start_these(plan, missing)
         {
-            tracing::error!(
-                event = "source_not_started",
-                sources = failed.join(", "),
-                reason = error.message,
-                "tried again with the next change of the configuration"
-            );
+            tracing::error!(event = "source_not_started", reason = error.message, "tried again");
         }
         let mut again = Vec::new();
         for at in (0..self.dispatchers.len()).rev() {
@@ -377,94 +303,4 @@ impl Works {
             self.start_built(vec![(ended.plan, Some(ended.destination))], true);
         }
     }
-
-    // Stopping the whole, phase by phase.
-
-    /// Nothing new begins.
-    pub(super) fn drain(&self) {
-        self.dispatchers.iter().for_each(Dispatcher::drain);
-        if let Some(pool) = &self.pool {
-            pool.may_end();
-            pool.stop_accepting();
-        }
-        self.pool_slot.store(None);
-        self.sources.iter().for_each(|(_, source)| source.tell(Told::Drain));
-    }
-
-    /// What has begun is told to let go.
-    pub(super) fn cancel(&self) {
-        self.dispatchers.iter().for_each(Dispatcher::cancel);
-        self.sources.iter().for_each(|(_, source)| source.tell(Told::Cancel));
-    }
-
-    /// True once everything has ended.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.dispatchers.iter().all(Dispatcher::has_ended) && self.sources.iter().all(|(_, source)| source.is_finished())
-    }
-
-    /// What has begun and is not over, in words.
-    pub(super) fn under_way(&self) -> Vec<String> {
-        let dispatchers = self.dispatchers.iter().filter(|running| !running.has_ended()).map(Dispatcher::supervised);
-        let sources = self.sources.iter().filter(|(_, source)| !source.is_finished());
-        let sources = sources.map(|(plan, _)| intake::supervised(&plan.source.name));
-        let conversions = self.pool.as_ref().map_or(0, Pool::active_count);
-        let conversions = (conversions > 0).then(|| match conversions {
-            1 => "1 conversion".to_owned(),
-            many => format!("{many} conversions"),
-        });
-        dispatchers.chain(sources).chain(conversions).collect()
-    }
-
-    /// What every dispatcher stops at: no report is begun to be sent any more.
-    pub(super) fn sending(&self) -> CancellationToken {
-        self.sending.clone()
-    }
-
-    /// Gives up what did not end, by name, and lets go of everything.
-    pub(super) fn give_up(&mut self) -> Vec<String> {
-        let mut stragglers = Vec::new();
-        for (plan, source) in self.sources.drain(..) {
-            if source.is_finished() {
-                source.join();
-            } else {
-                stragglers.push(format!("source {}", plan.source.name));
-            }
-        }
-        for mut running in self.dispatchers.drain(..) {
-            if !running.has_ended() {
-                stragglers.push(format!("destination {}", running.plan.destination.name));
-                running.task.cut_off();
-            }
-        }
-        self.queue.writer_thread.may_end();
-        self.queue.reader_threads.may_end();
-        if let Some(pool) = self.pool.take() {
-            if pool.active_count() == 0 && stragglers.is_empty() {
-                pool.join();
-            } else if pool.active_count() > 0 {
-                stragglers.push(format!("conversions still running: {}", pool.active_count()));
-            }
-        }
-        stragglers
-    }
-}
-
-fn source_plans(plan: &Plan) -> impl Iterator<Item = SourcePlan> {
-    plan.config.source.iter().filter(|source| source.enabled).map(|source| SourcePlan {
-        source: source.clone(),
-        identity: plan.identity.clone(),
-        max_file_bytes: plan.config.convert.max_file_bytes,
-        when_full: plan.config.queue.when_full,
-        archive: plan.archive.clone(),
-    })
-}
-
-fn destination_plans(plan: &Plan) -> impl Iterator<Item = DestinationPlan> {
-    plan.config.destination.iter().filter(|destination| destination.enabled).map(|destination| DestinationPlan {
-        destination: destination.clone(),
-        upload: plan.config.upload.clone(),
-        proxy: plan.config.proxy.clone(),
-        tls: plan.config.tls.clone(),
-        secrets: plan.secrets,
-    })
 }
