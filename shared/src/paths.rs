@@ -60,7 +60,9 @@ impl Instance {
     pub fn locate(options: &InstanceOptions) -> Result<Self, String> {
         let name = options.instance.clone().unwrap_or_else(|| DEFAULT.to_owned());
         if name != file_name_component(&name, 64) {
-            return Err(format!("{name:?} is no instance name: letters, digits, `-`, `_` and `.`, at most 64"));
+            return Err(format!(
+                "{name:?} is no instance name: 1 to 64 letters, digits, `-`, `_` and `.`, with no dot at its ends, and none that Windows reserves (CON, NUL, COM1 and the like)"
+            ));
         }
         let absolute = |path: &Path| std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()));
         let machine = machine_folder().join(&name);

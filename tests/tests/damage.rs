@@ -200,6 +200,33 @@ fn a_store_that_is_taken_away_while_it_is_used_is_written_again() {
     }
 }
 
+/// The whole data folder, with the queue, the lock, the history and the backups.
+#[cfg(unix)]
+#[test]
+fn a_data_folder_that_is_taken_away_is_made_anew_and_everybody_is_told() {
+    let (receiver, station, mut ids) = waiting(20);
+    let mut agent = Agent::start(&station);
+    agent.wait_for("twenty wait", |s| s.destinations[0].pending == 20);
+    std::fs::rename(station.data(), station.data().with_extension("moved")).unwrap();
+    ids.extend(station.drop_reports("ict", 20..21));
+    wait_until("it begins anew, with a new log", || station.log_tail(1000).contains("agent_ready"));
+    let after = agent.wait_for("it goes on in a new folder, and says so", |s| {
+        s.queue.losses == 1 && s.destinations[0].pending + s.destinations[0].sent == 21 && s.sources[0].waiting == 0
+    });
+    assert!(after.agent.pid == agent.pid() && after.agent.identity.configured, "{:?}", after.agent);
+    let losses = cli(&station, &["queue", "losses"]);
+    assert!(losses.stdout.contains("was removed or replaced while the agent ran"), "{losses}");
+    // Nobody else gets in: the new folder is locked as the old one was.
+    match Agent::try_start(&station, |_| ()) {
+        Ok(_) => panic!("there is one already"),
+        Err(failed) => assert_eq!(failed.code(), Some(4), "{failed:?}"),
+    }
+    receiver.listen_again();
+    agent.wait_for("all are sent", |s| s.destinations[0].sent == 21);
+    receiver.assert_has_exactly(&ids);
+    assert!(agent.stop().success());
+}
+
 /// A backup that is put back: everybody sees what it lacks, and nothing of the time after it is removed.
 #[test]
 fn a_copy_of_before_in_the_place_of_the_store_is_noticed() {

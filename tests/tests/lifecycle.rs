@@ -302,6 +302,29 @@ fn a_second_signal_does_not_wait_for_what_is_on_its_way() {
     receiver.assert_has_exactly(&ids);
 }
 
+/// Nobody may look at what it says: at a start by the session, nobody does.
+#[test]
+fn an_agent_that_cannot_start_leaves_in_its_log_why() {
+    let station = Station::builder().build();
+    station.write_config("garbage =\n");
+    match Agent::try_start(&station, |_| ()) {
+        Ok(_) => panic!("it has no configuration"),
+        Err(failed) => assert_eq!(failed.code(), Some(5), "{failed:?}"),
+    }
+    let log = station.log_tail(10);
+    assert!(log.contains("\"agent_not_started\"") && log.contains("garbage"), "{log}");
+}
+
+#[test]
+fn an_instance_that_cannot_be_is_a_fault_of_the_command_line() {
+    let station = Station::builder().build();
+    for name in ["a b", "con", "a."] {
+        let output = cli(&station, &["--instance", name, "status"]);
+        assert_eq!(output.code(), Some(2), "{output}");
+        assert!(output.stderr.contains("is no instance name"), "{output}");
+    }
+}
+
 // ---- asking
 
 #[test]

@@ -190,7 +190,8 @@ fn how_far_a_stop_is_is_told_to_whoever_looks_on() {
     let mut client = ipc_client(&station);
     client.subscribe().unwrap();
     let said = cli(&station, &["stop"]);
-    assert!(said.success() && said.stderr.contains("waiting for destination main"), "{said}");
+    assert!(said.stderr.contains("waiting for destination main") && said.stderr.contains("cut off: destination main"), "{said}");
+    assert_eq!(said.code(), Some(10), "as the agent itself");
     let mut phases = vec![next_stopping(&mut client)];
     while phases.last().is_none_or(|last| last.phase != StopPhase::Verify) {
         phases.push(next_stopping(&mut client));
@@ -201,6 +202,25 @@ fn how_far_a_stop_is_is_told_to_whoever_looks_on() {
     assert!(waited(StopPhase::Drain) && waited(StopPhase::Cancel), "{phases:?}");
     assert_eq!(agent.wait_exit(USUAL).code(), Some(10));
     assert!(station.log_tail(100).contains("\"cut_off\":\"[\\\"destination main\\\"]\""), "{}", station.log_tail(20));
+}
+
+#[test]
+fn whoever_wants_to_stop_an_agent_that_hangs_is_told_in_time_how_to_end_it() {
+    let station = Station::builder().build();
+    let mut agent = Agent::start(&station);
+    if agent.suspend().is_err() {
+        return; // This OS freezes no process.
+    }
+    let begun = Instant::now();
+    let said = cli(&station, &["stop", "--timeout", "2"]);
+    assert!(begun.elapsed() < Duration::from_secs(12), "the asking is within the time: {:?}", begun.elapsed());
+    assert_eq!(said.code(), Some(8), "{said}");
+    let pid = agent.pid().to_string();
+    assert!(
+        said.stderr.contains("was not told") && said.stderr.contains(&pid) && said.stderr.contains("End its process"),
+        "{said}"
+    );
+    agent.kill();
 }
 
 /// Two phases that may take minutes, and all of it a few seconds.

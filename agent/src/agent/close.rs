@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use waybill_ipc::protocol::{AgentState, Event, StopPhase, Stopping};
 use waybill_shared::config::Shutdown;
+use waybill_shared::fs::lock::Lock;
 
 use super::works::Works;
 use super::{Agent, Kept};
-use crate::queue::{Command, QueueError};
+use crate::queue::Command;
 use crate::serve::hub::Hub;
 use crate::shutdown::{self, Deadlines, StopAsked, Stopped};
 
@@ -80,7 +81,8 @@ impl Agent {
             tracing::warn!(event = "history_close_failed", reason = error.message, "its last entries may be missing");
         }
         self.connections.close().await;
-        (Stopped { cut_off, stragglers, unsent, gave_up: None }, Kept { log: self.log, lock: self.lock })
+        let lock = Some(self.lock).filter(Lock::is_in_place);
+        (Stopped { cut_off, stragglers, unsent, gave_up: None }, Kept { log: self.log, lock, active: self.live.load_full() })
     }
 }
 
@@ -105,9 +107,21 @@ async fn end(mut works: Works, deadlines: Deadlines, asked: StopAsked, hub: &Hub
     // 3 verify
     tell(hub, StopPhase::Verify, Duration::ZERO, Vec::new());
     let limit = deadlines.left(CLOSE, Instant::now() + AFTER_THE_QUEUE);
-    if let Err(error) = close_queue(&works, limit).await {
-        tracing::error!(event = "queue_close_failed", %error, "the queue is put right at the next start");
-        stragglers.push("the queue".to_owned());
+    let closing = works.queue.writer.ask(|ack| Command::Close { ack });
+    match tokio::time::timeout(limit, closing).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(event = "queue_close_failed", %error, "the queue is put right at the next start");
+            cut_off.push(format!("the closing of the queue ({error})"));
+        }
+        Err(_) => {
+            tracing::error!(
+                event = "queue_close_failed",
+                secs = limit.as_secs(),
+                "it took too long; the queue is put right at the next start"
+            );
+            stragglers.push("the queue".to_owned());
+        }
     }
     (cut_off, stragglers)
 }
@@ -128,9 +142,4 @@ fn tell(hub: &Hub, phase: StopPhase, gone: Duration, waits_for: Vec<String>) {
     }
     let since_ms = u64::try_from(gone.as_millis()).unwrap_or(u64::MAX);
     hub.publish(Event::Stopping(Stopping { phase, since_ms, waits_for }));
-}
-
-async fn close_queue(works: &Works, limit: Duration) -> Result<(), QueueError> {
-    let closing = works.queue.writer.ask(|ack| Command::Close { ack });
-    tokio::time::timeout(limit, closing).await.unwrap_or(Err(QueueError::Write("closing took too long".to_owned())))
 }

@@ -38,7 +38,7 @@ use waybill_shared::text;
 use crate::access::{self, Gate};
 use crate::archive::reconvert::{self, Reconvert};
 use crate::archive::{self, Archive};
-use crate::config::{self, Loaded};
+use crate::config::{self, Backups, Loaded};
 use crate::convert::registry::Registry;
 use crate::desk::Desk;
 use crate::health;
@@ -195,7 +195,10 @@ pub(crate) async fn run_under(
 /// What an agent that begins anew in its process takes over: nobody else comes in between.
 struct Kept {
     log: Arc<LogGuard>,
-    lock: Lock,
+    /// None if it keeps nobody away any more.
+    lock: Option<Lock>,
+    /// The configuration that was in use.
+    active: Arc<Active>,
 }
 
 /// How long an agent must have run before damage of its queue makes it begin anew: at first, the second time, and ever after.
@@ -205,11 +208,14 @@ impl Agent {
     fn open(instance: &Instance, stop: StopRequests, kept: Option<Kept>, supervisor: &Supervisor) -> Result<Self, ErrorReport> {
         // A configuration that cannot be used leaves everything as it was.
         look_at_config(instance)?;
-        let (log, lock) = kept.map_or((None, None), |kept| (Some(kept.log), Some(kept.lock)));
+        let (log, lock, before) = kept.map_or((None, None, None), |kept| (Some(kept.log), kept.lock, Some(kept.active)));
         let lock = match lock {
             Some(lock) => lock,
             None => take_instance(instance)?,
         };
+        if let Some(before) = before {
+            keep_backup(instance, &before);
+        }
         let registry = Registry::built_in();
         let active = Active::from(config::load(instance, &|config| registry.faults(config))?);
         let config = active.effective.config.clone();
@@ -309,8 +315,13 @@ impl Agent {
         let (keeper, changes) = Keeper::start(works, tools);
 
         let endpoint = Endpoint::of(instance);
-        let listener = Listener::bind(&endpoint).map_err(|error| {
-            ErrorReport::new(Code::DataFolderUnavailable, format!("nobody can connect at {}: {error}", endpoint.name()))
+        let listener = Listener::bind(&endpoint).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => ErrorReport::new(
+                Code::AlreadyRunning,
+                format!("another agent answers for this instance at {}, though nobody holds {}: its data folder was removed or moved while it ran", endpoint.name(), text::path(&instance.lock())),
+            )
+            .with_fix("Stop that agent (`waybill-agent stop`), then start this one"),
+            _ => ErrorReport::new(Code::DataFolderUnavailable, format!("nobody can connect at {}: {error}", endpoint.name())),
         })?;
         let reconvert = Reconvert::new(reconvert::Parts {
             live: Arc::clone(&live),
@@ -360,6 +371,16 @@ impl Agent {
         );
         let supervisor = supervisor.clone();
         Ok(Self { live, hub, keeper, history, health, damage, connections, sending, supervisor, chores, log, lock })
+    }
+}
+
+/// The configuration of a station whose data folder was taken away stays known, also if its file went with the folder.
+fn keep_backup(instance: &Instance, before: &Active) {
+    if !before.configured || instance.config.exists() {
+        return;
+    }
+    if let Err(error) = Backups::of(instance).accept(&before.text) {
+        tracing::error!(event = "backup_not_kept", reason = error.message, "the configuration that was in use");
     }
 }
 

@@ -32,7 +32,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use pin::Pin;
 use tokio::time::Instant;
 use waybill_ipc::Endpoint;
@@ -163,7 +163,8 @@ pub fn main() -> ExitCode {
         data_dir: cli.instance.data_dir,
     };
     let exit = match Instance::locate(&options) {
-        Err(reason) => output::fail(&ErrorReport::new(Code::DataFolderUnavailable, reason)),
+        // As every other fault of the command line.
+        Err(reason) => Cli::command().error(clap::error::ErrorKind::ValueValidation, reason).exit(),
         Ok(instance) => match cli.command {
             Command::Run(args) => run::main(instance, &args),
             Command::Autostart(command) => with_runtime(autostart::main(&instance, &pin, command)),
@@ -236,7 +237,7 @@ fn bare_error(instance: &Instance, error: &ClientError) -> ErrorReport {
             if let Some(holder) = lock::holder(&instance.lock()) {
                 let message = format!("an agent runs here ({holder}), but it cannot be reached at {endpoint}");
                 return ErrorReport::new(Code::PeerRefused, message).with_fix(
-                    "Connect as the user that the agent runs as; if that is you, its socket was removed: restart the agent",
+                    "Connect as the user that the agent runs as; if that is you, its socket was removed: it makes a new one within seconds, so try again",
                 );
             }
             ErrorReport::new(Code::AgentNotRunning, format!("no agent of instance {:?} is running", instance.name))

@@ -5,8 +5,10 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use waybill_shared::config::Log;
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::fs::atomic;
+use waybill_shared::fs::lock::Lock;
 use waybill_shared::paths::Instance;
 use waybill_shared::text;
 
@@ -37,6 +39,18 @@ pub(super) fn main(instance: Instance, args: &RunArgs) -> Exit {
     serve(instance, stop, asked, true, || output::line("ready"))
 }
 
+/// An agent that does not even get as far as its log leaves there why: nobody may see what it says at a start by the session or the service
+/// manager. Not beside another agent, whose log that is.
+fn leave_a_trace(instance: &Instance, error: &ErrorReport) {
+    if tracing::dispatcher::has_been_set() || !instance.data.is_dir() {
+        return;
+    }
+    let Ok(_alone) = Lock::acquire(&instance.lock(), "waybill-agent, which could not start") else { return };
+    if let Ok(_log) = crate::log::start(&instance.logs(), &Log::default()) {
+        tracing::error!(event = "agent_not_started", code = %error.code, reason = error.message, fix = error.fix, "it could not start");
+    }
+}
+
 /// Runs an agent until it has stopped. `signals` tells whether those of a terminal and of the OS are heard: a service manager that calls has
 /// its own way, and in a service of Windows they are about sessions of people.
 pub(super) fn serve(
@@ -58,6 +72,7 @@ pub(super) fn serve(
         output::warn(&trouble);
         Notify::default()
     });
+    let traced = instance.clone();
     let result = runtime.block_on(async {
         // On a thread of the runtime: it goes on while the agent is opened here, and not while the agent's tasks hang.
         let (serves, is_ready) = oneshot::channel();
@@ -99,7 +114,10 @@ pub(super) fn serve(
             let message = format!("stopped; {}", parts.into_iter().flatten().collect::<Vec<_>>().join("; "));
             output::fail(&ErrorReport::new(Code::StopForced, message))
         }
-        Err(error) => output::fail(&error),
+        Err(error) => {
+            leave_a_trace(&traced, &error);
+            output::fail(&error)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `status`: what came, what waits, what went, what failed.
 
 use clap::Args;
-use waybill_ipc::protocol::{Connection, FullBy, Reply, Request, Snapshot, SourceState, Update};
+use waybill_ipc::protocol::{AgentState, Connection, FullBy, Reply, Request, Snapshot, SourceState, Update};
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::paths::Instance;
 use waybill_shared::text;
@@ -39,6 +39,9 @@ pub(super) async fn main(instance: &Instance, args: StatusArgs) -> Result<Exit, 
             show(snapshot, args.json);
         }
     }
+    if current.is_some_and(|snapshot| snapshot.agent.state == AgentState::Stopping) {
+        return Err(ErrorReport::new(Code::AgentNotRunning, "the agent has stopped"));
+    }
     Err(ErrorReport::new(Code::PeerBroken, "the agent ended the connection"))
 }
 
@@ -69,14 +72,16 @@ fn show(snapshot: &Snapshot, json: bool) {
 fn show_text(snapshot: &Snapshot) {
     let agent = &snapshot.agent;
     output::line(&format!(
-        "{} · {} · {}   agent {} (process {}), {:?} since {}",
+        "{} · {} · {}   agent {} (process {}), {}",
         text::printable(&agent.identity.station, 100),
         text::printable(&agent.identity.location, 100),
         text::printable(&agent.identity.purpose, 100),
         agent.version,
         agent.pid,
-        agent.state,
-        output::moment(agent.started_at_ms)
+        match agent.state {
+            AgentState::Stopping => format!("Stopping (it ran since {})", output::moment(agent.started_at_ms)),
+            state => format!("{state:?} since {}", output::moment(agent.started_at_ms)),
+        }
     ));
     let why = match snapshot.queue.full_by {
         Some(FullBy::Entries) | None => "as many reports wait as may",

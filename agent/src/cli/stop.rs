@@ -1,5 +1,6 @@
 //! `stop`: asks the agent to stop, and waits until it has.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,7 +9,7 @@ use waybill_ipc::Endpoint;
 use waybill_ipc::client::{Client, Deadlines};
 use waybill_ipc::protocol::{ClientKind, Event, Request, StopPhase, Update};
 use waybill_shared::error::{Code, ErrorReport, Exit};
-use waybill_shared::fs::lock::Lock;
+use waybill_shared::fs::lock::{self, Lock};
 use waybill_shared::paths::Instance;
 
 use super::pin::Pin;
@@ -18,12 +19,26 @@ use crate::serve::answers::secret_text;
 
 #[derive(Debug, Args)]
 pub(super) struct StopArgs {
-    /// Longest time to wait for its end
+    /// Longest time for all of it: to ask the agent, and to wait for its end
     #[arg(long, default_value_t = 125, value_name = "SECONDS")]
     timeout: u64,
 }
 
 pub(super) async fn main(instance: &Instance, pin: &Pin, args: StopArgs) -> Result<Exit, ErrorReport> {
+    // Everything that a stop needs is within the time, the asking as well.
+    let told = Cell::new(false);
+    let result = tokio::time::timeout(Duration::from_secs(args.timeout), stop(instance, pin, &told)).await;
+    let cut_off = result.map_err(|_| too_long(instance, args.timeout, told.get()))??;
+    if cut_off.is_empty() {
+        output::line("stopped");
+        return Ok(Exit::Ok);
+    }
+    let message = format!("stopped; cut off: {}", cut_off.join(", "));
+    Ok(output::fail(&ErrorReport::new(Code::StopForced, message)))
+}
+
+/// Asks it and waits for its end; what it has cut off. `told` is set once it has said that it will.
+async fn stop(instance: &Instance, pin: &Pin, told: &Cell<bool>) -> Result<Vec<String>, ErrorReport> {
     // Any version can be told to stop.
     let mut client = Client::connect_any(&Endpoint::of(instance), ClientKind::Cli, Deadlines::default())
         .await
@@ -31,29 +46,33 @@ pub(super) async fn main(instance: &Instance, pin: &Pin, args: StopArgs) -> Resu
     // An agent of another version cannot be followed; it stops all the same.
     let updates = client.subscribe().await.ok();
     ask(&client, pin).await?;
-    let limit = Duration::from_secs(args.timeout);
-    let ended = tokio::time::timeout(limit, async {
-        tokio::select! {
-            () = client.closed() => {}
-            () = follow(updates) => client.closed().await,
-        }
-        // The lock is the last thing that an agent lets go.
-        while instance.lock().exists() && Lock::acquire(&instance.lock(), "waybill-agent stop").is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    if ended.await.is_err() {
-        let message = format!("the agent was told to stop and is still at it after {} s", args.timeout);
-        return Err(
-            ErrorReport::new(Code::PeerTimeout, message).with_fix("Wait, or stop it a second time: that skips to cancelling")
-        );
+    told.set(true);
+    let mut cut_off = Vec::new();
+    tokio::select! {
+        biased;
+        () = follow(updates, &mut cut_off) => client.closed().await,
+        () = client.closed() => {}
     }
-    output::line("stopped");
-    Ok(Exit::Ok)
+    // The lock is the last thing that an agent lets go.
+    while instance.lock().exists() && Lock::acquire(&instance.lock(), "waybill-agent stop").is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(cut_off)
 }
 
-/// Says what the stop waits for, as long as it does.
-async fn follow(updates: Option<mpsc::Receiver<Update>>) {
+fn too_long(instance: &Instance, secs: u64, told: bool) -> ErrorReport {
+    if told {
+        let message = format!("the agent was told to stop and is still at it after {secs} s");
+        return ErrorReport::new(Code::PeerTimeout, message).with_fix("Wait, or stop it a second time: that skips to cancelling");
+    }
+    let who = lock::holder(&instance.lock()).unwrap_or_else(|| "another process".to_owned());
+    let message = format!("the agent ({who}) does not answer: it was not told to stop within {secs} s");
+    ErrorReport::new(Code::PeerTimeout, message)
+        .with_fix("End its process by hand (kill -9, or the task manager): nothing is lost by that, and what it was at is done at the next start")
+}
+
+/// Says what the stop waits for, as long as it does, and gathers what it has cut off.
+async fn follow(updates: Option<mpsc::Receiver<Update>>, cut_off: &mut Vec<String>) {
     let Some(mut updates) = updates else { return };
     while let Some(update) = updates.recv().await {
         if let Update::Event { event: Event::Stopping(stopping), .. } = update
@@ -61,7 +80,12 @@ async fn follow(updates: Option<mpsc::Receiver<Update>>) {
         {
             let what = match stopping.phase {
                 StopPhase::Drain => "waiting for",
-                StopPhase::Cancel | StopPhase::Verify => "cut off",
+                StopPhase::Cancel | StopPhase::Verify => {
+                    let new = stopping.waits_for.iter().filter(|name| !cut_off.contains(name)).cloned();
+                    let new: Vec<String> = new.collect();
+                    cut_off.extend(new);
+                    "cut off"
+                }
             };
             output::warn(&format!("{what} {} ({} s)", stopping.waits_for.join(", "), stopping.since_ms / 1000));
         }

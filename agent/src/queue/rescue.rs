@@ -2,15 +2,17 @@
 //! takes the place of the file, and the queue is opened anew.
 //!
 //! The copy is whole under its own name before anything else is touched. A crash after that: it is put in its place at the next start.
+//!
+//! If the folder is gone as a whole, with everything else that lay in it, the copy says so in the table `loss`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rusqlite::Connection;
-use waybill_shared::fs::atomic;
+use rusqlite::{Connection, params};
+use waybill_shared::fs::{atomic, private};
 use waybill_shared::text;
 
-use super::mark::Mark;
+use super::mark::{Mark, Was};
 use super::writer::Setup;
 use super::{Places, QueueError, salvage, schema};
 use crate::platform;
@@ -62,8 +64,29 @@ impl OwnFile {
 /// The copy cannot be written: nothing was touched.
 fn save(connection: &Connection, places: &Places, mark: &Mark, now: Timestamp) -> Result<(), QueueError> {
     let copy = copy_of(places);
-    schema::copy(connection, &copy).map_err(|error| QueueError::Write(format!("{}: {error}", text::path(&copy))))?;
+    let failed = |error: &dyn std::fmt::Display| QueueError::Write(format!("{}: {error}", text::path(&copy)));
+    let folder = atomic::folder_of(&copy);
+    private::create_folder(&folder).map_err(|error| failed(&error))?;
+    schema::copy(connection, &copy).map_err(|error| failed(&error))?;
+    // The mark lies beside the store for as long as that is used.
+    if mark.read() == Was::Nothing
+        && let Err(error) = note_lost_folder(&copy, &folder, now)
+    {
+        tracing::error!(event = "loss_not_noted", %error, "the folder of the queue was removed as a whole");
+    }
     finish(places, mark, now)
+}
+
+fn note_lost_folder(copy: &Path, folder: &Path, now: Timestamp) -> rusqlite::Result<()> {
+    let what = format!(
+        "the data folder {} was removed or replaced while the agent ran; the reports that waited were written into a new one, but the history, the backups of the configuration and the secrets that lay in it are gone, and large reports with it",
+        text::path(folder)
+    );
+    Connection::open(copy)?.execute(
+        "INSERT INTO loss (at, what, reports, deliveries, kept_at) VALUES (?1, ?2, NULL, NULL, NULL)",
+        params![now.as_millisecond(), what],
+    )?;
+    Ok(())
 }
 
 /// Puts a copy in its place that a crash left beside it.

@@ -24,7 +24,7 @@ const DEADLINES: Deadlines = Deadlines {
     connect: Duration::from_secs(10),
     request: Duration::from_secs(65),
     write: Duration::from_secs(10),
-    ping: Duration::from_secs(30),
+    ping: Duration::from_secs(5),
 };
 
 /// How long a started agent may take to answer.

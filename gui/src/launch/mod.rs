@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use waybill_ipc::client::Deadlines;
@@ -23,6 +23,10 @@ mod windows;
 #[cfg(windows)]
 use windows as platform;
 
+/// How long [`start_if_absent`] waits for the agent that it has started.
+const UP: Duration = Duration::from_secs(20);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(100);
 /// How long [`start_if_absent`] waits for an agent that may be there.
 const PROBE: Duration = Duration::from_secs(3);
 
@@ -58,6 +62,21 @@ impl AgentProgram {
         let mut arguments = instance.arguments();
         arguments.push("run".into());
         Self { arguments, logs: instance.logs() }
+    }
+
+    /// Starts it and waits until it `answers`, ends, or takes long.
+    fn start(&self, answers: impl Fn() -> bool) -> Result<(), ErrorReport> {
+        let mut child = self.spawn()?;
+        let end = Instant::now() + UP;
+        while Instant::now() < end && !answers() {
+            match child.try_wait() {
+                // Another one came first, which is as good.
+                Ok(Some(status)) if status.code() == Some(i32::from(Exit::AlreadyRunning as u8)) => return Ok(()),
+                Ok(Some(status)) => return Err(self.ended(status.code())),
+                _ => std::thread::sleep(LOOK),
+            }
+        }
+        Ok(())
     }
 
     fn spawn(&self) -> Result<Child, ErrorReport> {
@@ -111,24 +130,25 @@ impl Launcher for AgentProgram {
     }
 }
 
-/// Starts the agent unless one answers, and does not wait for it: what autostart does.
+/// Starts the agent unless one answers: what autostart does. Waits until it answers, ends, or takes long, which is no fault.
 ///
 /// # Errors
-/// What a person is told: there is nothing to start, or somebody answers who may not be asked.
+/// What a person is told: there is nothing to start, it has ended at once, or somebody answers who may not be asked.
 pub fn start_if_absent(instance: &Instance) -> Result<(), ErrorReport> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| ErrorReport::new(Code::Internal, error.to_string()))?;
     let deadlines = Deadlines { connect: PROBE, ..Deadlines::default() };
-    let probe = runtime.block_on(Client::connect_any(&Endpoint::of(instance), ClientKind::Window, deadlines));
+    let probe = || runtime.block_on(Client::connect_any(&Endpoint::of(instance), ClientKind::Window, deadlines)).map(drop);
+    let result = match probe() {
+        Ok(()) => Ok(()),
+        Err(ClientError::NotRunning(_)) => AgentProgram::new(instance).start(|| probe().is_ok()),
+        Err(other) => Err(other.report()),
+    };
     // A probe that hangs in the OS may not delay the log-in.
     runtime.shutdown_background();
-    match probe {
-        Ok(_) => Ok(()),
-        Err(ClientError::NotRunning(_)) => AgentProgram::new(instance).spawn().map(drop),
-        Err(other) => Err(other.report()),
-    }
+    result
 }
 
 /// The agent's program in the folder of `program`.

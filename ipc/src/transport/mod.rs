@@ -147,6 +147,12 @@ pub fn check_peer(stream: &Stream) -> Result<Peer, Refused> {
     crate::peer::check(stream.os.peer_creds(), &stream.expected)
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        platform::closes(&self.os);
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.os).poll_read(context, buffer)

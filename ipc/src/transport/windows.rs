@@ -59,6 +59,14 @@ pub(super) async fn connect(endpoint: &Endpoint) -> io::Result<(Stream, Expected
     Ok((Stream::connect(os_name(endpoint.name())?).await?, Expected::OwnAgent { place: endpoint.name().to_owned(), fault: None }))
 }
 
+/// Closes at once, whatever the other end has read. The library would wait in a thread of its own until a client has read everything, which one
+/// that hangs never does, with all that close later behind it. What was written stays readable after the close: that is how a program gets
+/// what was written to its standard input, which is such a pipe.
+pub(super) fn closes(stream: &Stream) {
+    let Stream::NamedPipe(pipe) = stream;
+    pipe.inner().assume_flushed();
+}
+
 /// The OS frees a pipe's name with its last handle, so there is nothing to wait for.
 pub(super) fn bind(endpoint: &Endpoint, _patience: Duration) -> io::Result<Bound> {
     // Protected DACL: all access for the system and for the owner, who is whoever started the agent; none for the network.

@@ -16,7 +16,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub struct Lock {
     // Never unlocked by hand: closing is what releases it on every system.
-    _file: File,
+    file: File,
+    path: PathBuf,
     owner: PathBuf,
 }
 
@@ -61,7 +62,13 @@ impl Lock {
             Err(error) => return Err(io(error)),
             Ok(()) => {}
         }
-        Ok(Self { _file: file, owner: owner_file })
+        Ok(Self { file, path: path.to_owned(), owner: owner_file })
+    }
+
+    /// False if the locked file is not the one under its name any more, because it or its folder was removed or moved: it keeps nobody away.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        super::is_file_at(&self.file, &self.path)
     }
 
     /// The same, and waits for whoever holds it, at most so long. Of those who come this way one waits at the lock and the others behind it:
@@ -138,15 +145,17 @@ pub fn not_let_go_by(path: &Path) -> Option<String> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Only information; the lock itself is released by the close that follows.
-        let _informational = std::fs::remove_file(&self.owner);
+        // Only information, and another's by now if the folder was replaced; the lock itself is released by the close that follows.
+        if self.is_in_place() {
+            let _informational = std::fs::remove_file(&self.owner);
+        }
     }
 }
 
 /// The lock file, made if it is not there. One that another user made can still be locked through a handle that only reads.
 fn open(path: &Path) -> io::Result<File> {
     match File::options().create(true).truncate(false).write(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path).map_err(|_| error),
         result => result,
     }
 }

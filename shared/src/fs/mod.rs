@@ -14,6 +14,8 @@ mod windows;
 #[cfg(windows)]
 use windows as platform;
 
+use platform::is_file_at;
+
 pub use platform::{
     create_new_private, create_shared_folder, free_space, is_network_folder, may_add_files, retry_sharing, sync_folder, writers,
 };

@@ -13,6 +13,13 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// True if an open file is the one that has this name now.
+pub(super) fn is_file_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+    matches!((file.metadata(), std::fs::metadata(path)), (Ok(own), Ok(there)) if identity(&own) == identity(&there))
+}
+
 /// Creates a file that only its owner can read (0600); fails if it exists.
 ///
 /// # Errors

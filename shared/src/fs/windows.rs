@@ -13,6 +13,11 @@ pub fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// True if there is a file of this name: nobody can remove or move one that is open and locked, nor a folder around it.
+pub(super) fn is_file_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
 /// Creates a file; fails if it exists. It inherits the permissions of its folder, which is the user's own profile.
 ///
 /// # Errors

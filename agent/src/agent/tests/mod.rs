@@ -2,6 +2,7 @@
 
 mod again;
 mod hanging;
+mod moved;
 mod running;
 mod supervised;
 

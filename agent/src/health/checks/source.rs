@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use waybill_ipc::protocol::{Snapshot, SourceState, SourceStatus};
+use waybill_ipc::protocol::{FullBy, Snapshot, SourceState, SourceStatus};
 use waybill_shared::config::After;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::fs::may_add_files;
@@ -37,7 +37,8 @@ pub fn check(
             let looked = thread.run(move || look(&folder, after, may_add_files)).await?;
             let snapshot = snapshot();
             let status = snapshot.sources.iter().find(|status| status.name == source);
-            Ok(judge(looked, status, snapshot.queue.full))
+            let full = snapshot.queue.full.then(|| snapshot.queue.full_by.unwrap_or(FullBy::Entries));
+            Ok(judge(looked, status, full))
         }
     };
     Ok(Check::new(format!("source {name}"), run).cheap().code(Code::FolderUnavailable))
@@ -64,7 +65,7 @@ fn look(folder: &Path, after: After, may_change: impl Fn(&Path) -> io::Result<()
     Ok(())
 }
 
-fn judge(looked: Result<(), ErrorReport>, status: Option<&SourceStatus>, queue_full: bool) -> Finding {
+fn judge(looked: Result<(), ErrorReport>, status: Option<&SourceStatus>, queue_full: Option<FullBy>) -> Finding {
     let Some(status) = status else {
         return Finding::unknown("the agent does not know this source");
     };
@@ -80,16 +81,22 @@ fn judge(looked: Result<(), ErrorReport>, status: Option<&SourceStatus>, queue_f
         }
         (SourceState::Stopped, _) => Finding::degraded("not looked at any more, because the agent stops"),
         (SourceState::Disabled, _) => Finding::healthy("switched off in the configuration"),
-        (SourceState::Paused, _) => full("not looked at while the queue is full"),
-        (_, _) if queue_full => full("files stay in their folder while the queue is full"),
+        (SourceState::Paused, _) => full("not looked at while the queue is full", queue_full),
+        (_, _) if queue_full.is_some() => full("files stay in their folder while the queue is full", queue_full),
         (_, Some(error)) => Finding::degraded(error.message.clone()).because(error.clone()),
         (SourceState::Starting, None) => Finding::unknown(format!("{} was not looked at yet", status.folder)),
         (SourceState::Watching, None) => Finding::healthy(format!("{} is watched", status.folder)),
     })
 }
 
-fn full(message: &str) -> Finding {
-    Finding::degraded(message).because(ErrorReport::new(Code::QueueFull, message))
+fn full(message: &str, by: Option<FullBy>) -> Finding {
+    let error = ErrorReport::new(Code::QueueFull, message);
+    Finding::degraded(message).because(match by {
+        Some(FullBy::Disk) => {
+            error.with_fix("Nothing is lost: files stay in their folder. Make room on the disk of the data folder")
+        }
+        _ => error,
+    })
 }
 
 #[cfg(test)]
@@ -114,12 +121,14 @@ mod tests {
         ];
         for (state, error, queue_full, expected, code) in cases {
             let status = SourceStatus { state, error, ..source_status("ict") };
-            let finding = judge(Ok(()), Some(&status), queue_full);
+            let finding = judge(Ok(()), Some(&status), queue_full.then_some(FullBy::Entries));
             assert_eq!((finding.state, finding.error.map(|e| e.code)), (expected, code), "{state:?}: {}", finding.message);
         }
         let broken = Err(ErrorReport::new(Code::FolderUnavailable, "gone"));
-        assert_eq!(judge(broken, Some(&source_status("ict")), false).state, Unhealthy);
-        assert_eq!(judge(Ok(()), None, false).state, Unknown);
+        assert_eq!(judge(broken, Some(&source_status("ict")), None).state, Unhealthy);
+        assert_eq!(judge(Ok(()), None, None).state, Unknown);
+        let by_the_disk = judge(Ok(()), Some(&source_status("ict")), Some(FullBy::Disk)).error.unwrap();
+        assert!(by_the_disk.fix.contains("room on the disk"), "{}", by_the_disk.fix);
     }
 
     #[test]
