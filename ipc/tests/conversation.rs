@@ -441,8 +441,13 @@ async fn a_client_that_asks_and_takes_no_answer_is_given_up() {
     }
     let other = house.client(ClientKind::Cli).await.unwrap();
     assert_eq!(told(other.request(script("at once")).await.unwrap()), "at once");
-    sleep(Duration::from_millis(2500)).await;
-    assert!(raw.0.write_all(&[0; 64]).await.is_err() || raw.0.flush().await.is_err(), "it is still connected");
+    // Nobody reads what it says now; on some systems the end shows only at the second word.
+    let given_up = async {
+        while raw.0.write_all(&[0; 64]).await.is_ok() {
+            sleep(Duration::from_millis(100)).await
+        }
+    };
+    timeout(SOON, given_up).await.expect("it is given up");
 }
 
 #[tokio::test]
@@ -558,6 +563,9 @@ async fn half_a_frame_and_then_silence_ends_after_the_deadline() {
 
 #[tokio::test]
 async fn a_name_at_which_somebody_answers_is_not_taken_away() {
+    if house::wine_cannot_show("only the first one makes a pipe") {
+        return;
+    }
     let house = House::open(|_| {});
     let error = Listener::bind(&house.endpoint).err().expect("the name is taken");
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse, "{error}");

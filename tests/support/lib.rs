@@ -54,3 +54,13 @@ pub use sample::{sample_id, sample_report, sample_value};
 pub use server::{Behaviour, Receiver};
 pub use station::Station;
 pub use wait::wait_until;
+
+/// True where a test cannot be answered, because what runs it is not Windows but Wine, which differs in this.
+#[must_use]
+pub fn wine_cannot_show(what: &str) -> bool {
+    let is_wine = platform::is_wine();
+    if is_wine {
+        eprintln!("Wine cannot show this: {what}");
+    }
+    is_wine
+}

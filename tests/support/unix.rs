@@ -11,6 +11,11 @@ use tokio::net::TcpSocket;
 
 use crate::stranger::Met;
 
+/// There is no Wine here.
+pub(crate) fn is_wine() -> bool {
+    false
+}
+
 /// Lets a port be bound again at once after its last owner closed it, in spite of connections that still die.
 pub(crate) fn allow_rebind(socket: &TcpSocket) -> io::Result<()> {
     socket.set_reuseaddr(true)

@@ -4,6 +4,11 @@ use std::io;
 
 use tokio::net::TcpSocket;
 
+/// True under Wine, which brings a program that Windows does not have.
+pub(crate) fn is_wine() -> bool {
+    std::path::Path::new(r"C:\windows\system32\winecfg.exe").exists()
+}
+
 /// Windows lets a port be bound again at once; its `SO_REUSEADDR` would let two programs share it.
 pub(crate) fn allow_rebind(_socket: &TcpSocket) -> io::Result<()> {
     Ok(())

@@ -171,7 +171,7 @@ fn metadata() -> &'static Metadata {
     METADATA.get_or_init(|| {
         let mut command = MetadataCommand::new();
         // The lock file says what is built: nothing is resolved anew.
-        command.manifest_path(root().join("Cargo.toml")).other_options(vec!["--locked".to_owned()]);
+        command.manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")).other_options(vec!["--locked".to_owned()]);
         command.exec().unwrap_or_else(|error| panic!("cargo metadata: {error}"))
     })
 }

@@ -11,7 +11,7 @@
 use waybill_ipc::protocol::{Connection, DestinationStatus, Snapshot};
 use waybill_shared::error::Code;
 use waybill_tests::station::StationBuilder;
-use waybill_tests::{Agent, Authority, ForwardProxy, Receiver, Station, TlsFront};
+use waybill_tests::{Agent, Authority, ForwardProxy, Receiver, Station, TlsFront, wine_cannot_show};
 
 /// A station whose environment names these proxies and hosts that need none, whatever that of the machine says.
 fn station(http_proxy: &str, no_proxy: &str) -> StationBuilder {
@@ -65,6 +65,9 @@ fn mode_none_takes_no_proxy_whatever_the_environment_says() {
 
 #[test]
 fn behind_a_proxy_with_a_login_reports_reach_a_server_of_the_companys_own_authority() {
+    if wine_cannot_show("an authority of one's own beside those of the system") {
+        return;
+    }
     let (receiver, authority) = (Receiver::start(), Authority::new("Factory CA"));
     let (front, proxy) = (TlsFront::start(&authority, receiver.address()), ForwardProxy::start(Some("line1:50%25")));
     let station = station("http://127.0.0.1:9", "")
@@ -94,6 +97,9 @@ fn behind_a_proxy_with_a_login_reports_reach_a_server_of_the_companys_own_author
 
 #[test]
 fn a_server_of_an_unknown_authority_gets_nothing_until_its_authority_is_named() {
+    if wine_cannot_show("an authority of one's own beside those of the system") {
+        return;
+    }
     let (receiver, authority) = (Receiver::start(), Authority::new("Factory CA"));
     let front = TlsFront::start(&authority, receiver.address());
     let station = station("", "")
