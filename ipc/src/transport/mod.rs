@@ -38,6 +38,8 @@ const LOOK: Duration = Duration::from_secs(2);
 pub struct Stream {
     os: OsStream,
     expected: Expected,
+    /// The other end has not taken what was written last.
+    blocked: bool,
 }
 
 /// Listens at an endpoint. Dropping it frees the name.
@@ -86,7 +88,7 @@ impl Listener {
             };
             tokio::select! {
                 accepted = bound.listener().accept() => {
-                    return accepted.map(|os| Stream { os, expected: bound.clients() });
+                    return accepted.map(|os| Stream { os, expected: bound.clients(), blocked: false });
                 }
                 () = sleep_until(next_look) => self.look_after_the_name(&bound),
             }
@@ -136,7 +138,7 @@ impl Listener {
 /// other I/O error.
 pub async fn connect(endpoint: &Endpoint) -> io::Result<Stream> {
     let (os, expected) = platform::connect(endpoint).await?;
-    Ok(Stream { os, expected })
+    Ok(Stream { os, expected, blocked: false })
 }
 
 /// Who is at the other end, as the OS tells it, if it is somebody whom this end talks to.
@@ -149,7 +151,7 @@ pub fn check_peer(stream: &Stream) -> Result<Peer, Refused> {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        platform::closes(&self.os);
+        platform::closes(&self.os, self.blocked);
     }
 }
 
@@ -161,7 +163,9 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.os).poll_write(context, bytes)
+        let written = Pin::new(&mut self.os).poll_write(context, bytes);
+        self.blocked = written.is_pending();
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -177,7 +181,9 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.os).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.os).poll_write_vectored(context, slices);
+        self.blocked = written.is_pending();
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -117,7 +117,7 @@ fn identity(name: &str) -> io::Result<(u64, u64)> {
 }
 
 /// A socket closes at once, and what was written stays readable.
-pub(super) fn closes(_stream: &Stream) {}
+pub(super) fn closes(_stream: &Stream, _blocked: bool) {}
 
 pub(super) async fn connect(endpoint: &Endpoint) -> io::Result<(Stream, Expected)> {
     let mut nobody = io::Error::from(io::ErrorKind::NotFound);

@@ -4,7 +4,10 @@
 //! machine to machine, so there is no text for it. On Windows the machine's agent is therefore reached by the account that it runs as
 //! and by the system, and by nobody for being in a group.
 
+#![allow(unsafe_code, reason = "a pipe is disconnected by the OS alone")]
+
 use std::io;
+use std::os::windows::io::{AsHandle as _, AsRawHandle as _};
 use std::time::Duration;
 
 use interprocess::local_socket::tokio::{Listener, Stream, prelude::*};
@@ -12,6 +15,7 @@ use interprocess::local_socket::{GenericNamespaced, ListenerOptions, Name};
 use interprocess::os::windows::local_socket::ListenerOptionsExt as _;
 use interprocess::os::windows::security_descriptor::SecurityDescriptor;
 use waybill_shared::paths::Scope;
+use windows_sys::Win32::System::Pipes::DisconnectNamedPipe;
 
 use crate::endpoint::Endpoint;
 use crate::peer::Expected;
@@ -62,9 +66,15 @@ pub(super) async fn connect(endpoint: &Endpoint) -> io::Result<(Stream, Expected
 /// Closes at once, whatever the other end has read. The library would wait in a thread of its own until a client has read everything, which one
 /// that hangs never does, with all that close later behind it. What was written stays readable after the close: that is how a program gets
 /// what was written to its standard input, which is such a pipe.
-pub(super) fn closes(stream: &Stream) {
+///
+/// With `blocked` a write still waits for the client, and would hold the pipe open until the client goes: that is cut off.
+pub(super) fn closes(stream: &Stream, blocked: bool) {
     let Stream::NamedPipe(pipe) = stream;
     pipe.inner().assume_flushed();
+    if blocked {
+        // SAFETY: the handle is open as long as the stream, which is borrowed. Of the client's end the OS only says that it is no server's.
+        let _of_a_client = unsafe { DisconnectNamedPipe(pipe.as_handle().as_raw_handle()) };
+    }
 }
 
 /// The OS frees a pipe's name with its last handle, so there is nothing to wait for.
