@@ -445,6 +445,9 @@ fn a_folder_inside_a_recursive_source_is_no_broken_file_whatever_its_name() {
 
 #[test]
 fn a_name_that_is_used_again_the_moment_it_is_free_loses_nothing() {
+    if wine_cannot_show("a file that is open goes when it is removed") {
+        return;
+    }
     const FILES: u64 = 30;
     let (receiver, station, agent) = running(|source| source);
     let target = station.watch("ict").join("result.json");

@@ -206,7 +206,7 @@ const RENEW_AFTER: [Duration; 3] = [Duration::ZERO, Duration::from_secs(60), Dur
 
 impl Agent {
     fn open(instance: &Instance, stop: StopRequests, kept: Option<Kept>, supervisor: &Supervisor) -> Result<Self, ErrorReport> {
-        // A configuration that cannot be used leaves everything as it was.
+        // A configuration that cannot be used leaves everything as it was, but for a line in the log.
         look_at_config(instance)?;
         let (log, lock, before) = kept.map_or((None, None, None), |kept| (Some(kept.log), kept.lock, Some(kept.active)));
         let lock = match lock {
