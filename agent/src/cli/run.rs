@@ -24,6 +24,11 @@ use crate::supervisor;
 const TASK_THREADS: usize = 2;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 stopped, and everything ended by itself; 10 stopped, and something was cut off: it is done at the next start,
+nothing is lost; 12 it wants to be started again. Not started: 2 command line, 4 an agent of this instance runs already,
+5 configuration, 7 store or disk. Why stands in logs/agent.log of the data folder too."
+)]
 pub(super) struct RunArgs {
     /// Write the log to standard output as well, a JSON object a line: for containers and other supervisors. The line `ready` stays
     /// the one that is exactly that

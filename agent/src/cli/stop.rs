@@ -18,6 +18,10 @@ use crate::access::is_refusal;
 use crate::serve::answers::secret_text;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 stopped, and everything ended by itself; 10 stopped, and what is named was cut off: it is done at the next start,
+nothing is lost; 3 no agent runs; 8 it did not answer or end in time."
+)]
 pub(super) struct StopArgs {
     /// Longest time for all of it: to ask the agent, and to wait for its end
     #[arg(long, default_value_t = 125, value_name = "SECONDS")]
