@@ -30,6 +30,14 @@ pub(super) enum Answer {
     Silent(String),
 }
 
+/// What a start came to.
+pub(super) struct Started {
+    /// In words.
+    pub(super) story: String,
+    /// False if one that ran already was taken over.
+    pub(super) anew: bool,
+}
+
 /// The agent, or the lack of one.
 pub(super) struct Agent<'a> {
     instance: &'a Instance,
@@ -54,7 +62,7 @@ impl<'a> Agent<'a> {
     ///
     /// # Errors
     /// In words why there is none.
-    pub(super) async fn start(&mut self) -> Result<String, String> {
+    pub(super) async fn start(&mut self) -> Result<Started, String> {
         let held_by = || lock::holder(&self.instance.lock());
         match self.ask().await {
             Answer::Alive { pid, .. } => match Process::of(pid) {
@@ -87,14 +95,14 @@ impl<'a> Agent<'a> {
         Process::known(self.remembered?).ok()?
     }
 
-    fn take_over(&mut self, process: Process) -> String {
+    fn take_over(&mut self, process: Process) -> Started {
         let pid = process.identity().pid;
         tracing::info!(event = "agent_taken_over", pid, "an agent of this instance runs already: it is looked after");
         self.running = Some(Running { process, child: None });
-        format!("the agent (process {pid}) ran already and was taken over")
+        Started { story: format!("the agent (process {pid}) ran already and was taken over"), anew: false }
     }
 
-    fn spawn(&mut self) -> Result<String, String> {
+    fn spawn(&mut self) -> Result<Started, String> {
         let program = &self.options.program;
         let mut command = Command::new(program);
         // It belongs to the same instance as we do.
@@ -110,7 +118,7 @@ impl<'a> Agent<'a> {
             Ok(Some(process)) => {
                 tracing::info!(event = "agent_started", pid, program = %program.display(), "the agent was started");
                 self.running = Some(Running { process, child: Some(child) });
-                Ok(format!("the agent was started (process {pid})"))
+                Ok(Started { story: format!("the agent was started (process {pid})"), anew: true })
             }
             // It is over before it could be looked at, or cannot be looked at: then it is not left alone.
             found => {
@@ -156,8 +164,9 @@ impl<'a> Agent<'a> {
         Client::connect_any(&Endpoint::of(self.instance), ClientKind::Watchdog, deadlines).await
     }
 
-    /// Asks it to stop: by its door, or, if that does not help, by the OS.
-    pub(super) async fn ask_to_stop(&self) {
+    /// Asks it to stop: by its door, or, if that does not help, by the OS. `hurry`: it has been asked before, and is to cancel what it still
+    /// waits for; else one that stops already is left alone.
+    pub(super) async fn ask_to_stop(&self, hurry: bool) {
         let Some(running) = &self.running else { return };
         let pid = running.process.identity().pid;
         let limit = self.options.timeout;
@@ -166,20 +175,21 @@ impl<'a> Agent<'a> {
             if client.agent_pid().unwrap_or(client.agent().pid) != pid {
                 return Err(ClientError::Broken("another process answers".to_owned()));
             }
-            // To ask a second time would make it hurry.
-            if client.brief().await?.state == AgentState::Stopping {
-                return Ok(());
+            let stops = client.brief().await?.state == AgentState::Stopping;
+            if !stops {
+                client.stop().await?;
             }
-            client.stop().await
+            // Asked a second time, it hurries. The first time may have been cut short on its way.
+            if hurry { client.stop().await } else { Ok(()) }
         };
         let asked = tokio::time::timeout(limit, asked).await.unwrap_or(Err(ClientError::Timeout(limit)));
         let Err(error) = asked else {
-            tracing::info!(event = "agent_asked_to_stop", pid, way = "door", "the agent was asked to stop");
+            tracing::info!(event = "agent_asked_to_stop", pid, hurry, way = "door", "the agent was asked to stop");
             return;
         };
         match running.process.ask_to_stop() {
             Ok(()) => {
-                tracing::info!(event = "agent_asked_to_stop", pid, way = "signal", reason = %error, "the agent was asked to stop")
+                tracing::info!(event = "agent_asked_to_stop", pid, hurry, way = "signal", reason = %error, "the agent was asked to stop")
             }
             Err(refused) => {
                 tracing::warn!(event = "agent_not_asked_to_stop", pid, reason = %error, signal = %refused, "the agent cannot be asked to stop");

@@ -8,6 +8,8 @@
 //! # Invariants
 //! - At most one agent is started at a time: a start comes only after the end of the one before was told.
 //! - At most `restarts` restarts within `window`; the next end after that is the end of it.
+//! - An agent that cannot use its disk or its store ([`Exit::Store`]) is tried again for ever: that is no crash loop, and mends itself once the
+//!   disk has room again. It does not count towards `restarts`.
 //! - Whatever hangs is left at a time that is known from the start: nothing waits for an answer.
 
 use std::time::Duration;
@@ -72,8 +74,10 @@ pub enum Step {
     Start,
     /// Ask it how it is.
     Probe,
-    /// Ask it to stop.
+    /// Ask it to stop, unless it stops already.
     AskToStop,
+    /// Ask it once more, so that it cancels what it still waits for.
+    Hurry,
     /// End it.
     Kill,
     /// Nothing for so long, unless something happens.
@@ -102,6 +106,8 @@ pub enum Verdict {
 pub enum Phase {
     /// Until the next start.
     Waiting,
+    /// Likewise, because the agent cannot use its disk or its store.
+    WaitingForStore,
     /// The agent has not answered yet.
     Starting,
     /// It answers.
@@ -118,9 +124,9 @@ pub enum Phase {
 
 #[derive(Debug)]
 enum State {
-    Waiting { until: Duration },
-    Up { heard: bool, heard_at: Duration, failures: u32, next: Duration },
-    Ending { told: bool, ask: bool, until: Duration },
+    Waiting { until: Duration, for_store: bool },
+    Up { since: Duration, heard: bool, heard_at: Duration, failures: u32, next: Duration },
+    Ending { told: bool, ask: Option<Step>, until: Duration },
     Killing { told: bool, until: Duration },
     Done(Verdict),
 }
@@ -131,6 +137,8 @@ pub struct Machine {
     limits: Limits,
     state: State,
     restarts: Vec<Duration>,
+    /// Starts in a row that came to nothing because of the disk or the store.
+    in_vain: u32,
     /// What it said last was that it stops: somebody told it to.
     stops: bool,
 }
@@ -139,16 +147,16 @@ impl Machine {
     /// One that starts at once.
     #[must_use]
     pub fn new(limits: Limits, now: Duration) -> Self {
-        Self { limits, state: State::Waiting { until: now }, restarts: Vec::new(), stops: false }
+        Self { limits, state: State::Waiting { until: now, for_store: false }, restarts: Vec::new(), in_vain: 0, stops: false }
     }
 
     /// What to do now. Each step is given once.
     pub fn step(&mut self, now: Duration) -> Step {
         let limits = self.limits;
         match &mut self.state {
-            State::Waiting { until } if now < *until => Step::Wait(*until - now),
+            State::Waiting { until, .. } if now < *until => Step::Wait(*until - now),
             State::Waiting { .. } => {
-                self.state = State::Up { heard: false, heard_at: now, failures: 0, next: now };
+                self.state = State::Up { since: now, heard: false, heard_at: now, failures: 0, next: now };
                 self.stops = false;
                 Step::Start
             }
@@ -157,10 +165,7 @@ impl Machine {
                 *next = now + if *heard { limits.interval } else { limits.interval.min(STARTING_LOOK) };
                 Step::Probe
             }
-            State::Ending { ask, .. } if *ask => {
-                *ask = false;
-                Step::AskToStop
-            }
+            State::Ending { ask: ask @ Some(_), .. } => ask.take().unwrap_or(Step::AskToStop),
             State::Ending { until, .. } if now < *until => Step::Wait(*until - now),
             State::Ending { told, .. } => {
                 self.state = State::Killing { told: *told, until: now + KILLING };
@@ -178,7 +183,7 @@ impl Machine {
     /// A question came to this.
     pub fn probed(&mut self, now: Duration, probed: Probed) {
         let limits = self.limits;
-        let State::Up { heard, heard_at, failures, next } = &mut self.state else { return };
+        let State::Up { heard, heard_at, failures, next, .. } = &mut self.state else { return };
         let hangs = match probed {
             Probed::Answered(state) => {
                 if !*heard {
@@ -195,8 +200,13 @@ impl Machine {
             }
         };
         if hangs {
-            self.state = State::Ending { told: false, ask: true, until: now + limits.stopping };
+            self.state = State::Ending { told: false, ask: Some(Step::AskToStop), until: now + limits.stopping };
         }
+    }
+
+    /// How long the agent may take to stop, from the next time it is asked on.
+    pub fn set_stopping(&mut self, stopping: Duration) {
+        self.limits.stopping = stopping;
     }
 
     /// The agent was asked to stop, or could not be: what the asking took is not taken from its time.
@@ -217,6 +227,12 @@ impl Machine {
         };
         let hung = !matches!(self.state, State::Up { .. }) && !told;
         let in_order = ended == Ended::InOrder || ended == code(Exit::Ok);
+        let served =
+            matches!(self.state, State::Up { since, heard: true, .. } if now.saturating_sub(since) >= self.limits.window);
+        let store = ended == code(Exit::Store);
+        if served || !store {
+            self.in_vain = 0;
+        }
         let verdict = match ended {
             _ if told || self.stops => Some(if in_order && !killed { Verdict::Stopped } else { Verdict::Forced }),
             // That it could be stopped in order does not mean that anybody wanted it to end.
@@ -230,6 +246,7 @@ impl Machine {
         };
         self.state = match verdict {
             Some(verdict) => State::Done(verdict),
+            None if store && !hung => self.patiently(now),
             None => self.again(now),
         };
     }
@@ -238,8 +255,9 @@ impl Machine {
     pub fn stop_asked(&mut self, now: Duration) {
         self.state = match self.state {
             State::Waiting { .. } => State::Done(Verdict::Stopped),
-            State::Up { .. } => State::Ending { told: true, ask: true, until: now + self.limits.stopping },
-            State::Ending { until, .. } => State::Ending { told: true, ask: true, until },
+            State::Up { .. } => State::Ending { told: true, ask: Some(Step::AskToStop), until: now + self.limits.stopping },
+            State::Ending { told: false, until, .. } => State::Ending { told: true, ask: Some(Step::AskToStop), until },
+            State::Ending { until, .. } => State::Ending { told: true, ask: Some(Step::Hurry), until },
             State::Killing { until, .. } => State::Killing { told: true, until },
             State::Done(verdict) => State::Done(verdict),
         };
@@ -249,6 +267,7 @@ impl Machine {
     #[must_use]
     pub fn phase(&self) -> Phase {
         match self.state {
+            State::Waiting { for_store: true, .. } => Phase::WaitingForStore,
             State::Waiting { .. } => Phase::Waiting,
             State::Up { failures: failures @ 1.., .. } => Phase::Silent(failures),
             State::Up { heard: true, .. } => Phase::Running,
@@ -265,9 +284,20 @@ impl Machine {
         if self.restarts.len() >= self.limits.restarts {
             return State::Done(Verdict::TooOften);
         }
-        let doublings = u32::try_from(self.restarts.len()).unwrap_or(u32::MAX).min(31);
+        let doublings = u32::try_from(self.restarts.len()).unwrap_or(u32::MAX);
         self.restarts.push(now);
-        State::Waiting { until: now + self.limits.pause.saturating_mul(1 << doublings).min(self.limits.longest_pause) }
+        State::Waiting { until: now + self.pause(doublings), for_store: false }
+    }
+
+    /// The disk has room again some time, or somebody mends the store.
+    fn patiently(&mut self, now: Duration) -> State {
+        let pause = self.pause(self.in_vain);
+        self.in_vain = self.in_vain.saturating_add(1);
+        State::Waiting { until: now + pause, for_store: true }
+    }
+
+    fn pause(&self, doublings: u32) -> Duration {
+        self.limits.pause.saturating_mul(1 << doublings.min(31)).min(self.limits.longest_pause)
     }
 }
 
@@ -427,8 +457,53 @@ mod tests {
             let started = next(&mut machine, now).1;
             assert!(started - now <= s(60));
             now = started;
-            machine = Machine { state: State::Waiting { until: now }, ..machine };
+            machine = Machine { state: State::Waiting { until: now, for_store: false }, ..machine };
         }
+    }
+
+    #[test]
+    fn a_disk_that_is_full_is_waited_for_for_ever_and_is_no_crash_loop() {
+        let mut machine = Machine::new(LIMITS, s(0));
+        machine.step(s(0));
+        let mut now = s(0);
+        for pause in [1, 2, 4, 8, 16, 32, 60, 60].into_iter().chain([60; 100]) {
+            machine.ended(now, Ended::Code(7));
+            assert_eq!(machine.phase(), Phase::WaitingForStore);
+            assert_eq!(next(&mut machine, now), (Step::Start, now + s(pause)));
+            now += s(pause);
+        }
+        // It comes up, serves for a while, and the disk is full once more: the first pause is short again.
+        machine.probed(now, Probed::Answered(AgentState::Running));
+        machine.ended(now + s(300), Ended::Code(7));
+        assert_eq!(next(&mut machine, now + s(300)), (Step::Start, now + s(301)));
+        // One that comes up only to end at once is not started every second.
+        machine.probed(now + s(301), Probed::Answered(AgentState::Running));
+        machine.ended(now + s(302), Ended::Code(7));
+        assert_eq!(next(&mut machine, now + s(302)), (Step::Start, now + s(304)));
+        // None of it counts as a restart: a crash has its five.
+        let mut now = now + s(304);
+        for pause in [1, 2, 4, 8, 16] {
+            machine.ended(now, Ended::Crashed);
+            assert_eq!((machine.phase(), next(&mut machine, now)), (Phase::Waiting, (Step::Start, now + s(pause))));
+            now += s(pause);
+        }
+        machine.ended(now, Ended::Crashed);
+        assert_eq!(machine.step(now), Step::Done(Verdict::TooOften));
+        // Who waits for a disk can be told to stop.
+        let mut machine = running();
+        machine.ended(s(1), Ended::Code(7));
+        machine.stop_asked(s(1));
+        assert_eq!(machine.step(s(1)), Step::Done(Verdict::Stopped));
+    }
+
+    #[test]
+    fn the_time_for_a_stop_is_the_one_that_is_set_last() {
+        let mut machine = running();
+        machine.set_stopping(s(610));
+        machine.stop_asked(s(1));
+        assert_eq!(machine.step(s(1)), Step::AskToStop);
+        machine.asked(s(1));
+        assert_eq!(next(&mut machine, s(1)), (Step::Kill, s(611)));
     }
 
     #[test]
@@ -439,7 +514,8 @@ mod tests {
         assert!(matches!(machine.step(s(1)), Step::Wait(_)));
         // Somebody has no patience: the agent skips to its second phase.
         machine.stop_asked(s(2));
-        assert_eq!(machine.step(s(2)), Step::AskToStop);
+        assert_eq!(machine.step(s(2)), Step::Hurry);
+        assert!(matches!(machine.step(s(2)), Step::Wait(_)), "told once");
         machine.ended(s(3), Ended::Code(0));
         assert_eq!(machine.step(s(3)), Step::Done(Verdict::Stopped));
 

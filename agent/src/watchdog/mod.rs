@@ -12,6 +12,7 @@
 //! - Whatever runs already is taken over; two agents are never started for one instance.
 //! - Nothing that it does for the agent waits without a bound, and a disk that hangs does not hold it up: files are written by threads.
 //! - What was not measured is absent.
+//! - A full disk is no end: an agent that cannot use its store is tried again for as long as it takes.
 //!
 //! # What survives a crash
 //! If the watchdog is killed, the agent goes on. The next watchdog takes it over, also if it hangs: `watchdog.json` says which process it is.
@@ -30,17 +31,19 @@ use jiff::Timestamp;
 use waybill_ipc::protocol::AgentState;
 use waybill_shared::config::Log;
 use waybill_shared::error::{Code, ErrorReport, Exit};
-use waybill_shared::fs::lock::{Lock, LockError};
-use waybill_shared::fs::private;
+use waybill_shared::fs::lock::{self, Lock, LockError};
+use waybill_shared::fs::{free_space, private};
 use waybill_shared::paths::Instance;
 use waybill_shared::text;
 
-use self::agent::{Agent, Answer};
+use self::agent::{Agent, Answer, Started};
 use self::machine::{Ended, Limits, Machine, Phase, Probed, Step, Verdict};
 use self::record::{FORMAT, Record, Restart, Sample, State};
 use crate::desk::Desk;
+use crate::log::LogGuard;
 use crate::platform::StopSignals;
 use crate::platform::notify::Notify;
+use crate::service_manager::longest_stop;
 
 /// Name of the log file.
 pub const LOG: &str = "watchdog.log";
@@ -52,6 +55,10 @@ const SAMPLES: usize = 20;
 const RESTARTS: usize = 10;
 /// Longest wait for a record to be written; then the disk hangs, and the next one is written when it can.
 const WRITE: Duration = Duration::from_secs(5);
+/// Longest wait for something else that lies on a disk: the configuration, how much room there is.
+const READ: Duration = Duration::from_secs(2);
+/// An agent that has not answered by then is told of as one that is waited for.
+const SOON: Duration = Duration::from_secs(1);
 /// How much more time a service manager is asked for while the agent stops, and how often.
 const MORE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(5));
 
@@ -60,6 +67,9 @@ const MORE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs
 pub struct Options {
     /// How patient it is.
     pub limits: Limits,
+    /// How long an agent may take to stop, if somebody has said so; else it is what its configuration says at that moment, in the place of
+    /// [`Limits::stopping`].
+    pub stopping: Option<Duration>,
     /// Longest time for an answer.
     pub timeout: Duration,
     /// How often measurements are written down while nothing happens.
@@ -68,6 +78,8 @@ pub struct Options {
     pub program: PathBuf,
     /// What the agent is told to do: `run`.
     pub arguments: Vec<OsString>,
+    /// Says something to whoever sits at the terminal.
+    pub tell: fn(&str),
 }
 
 /// Watches until the agent was told to stop, the watchdog itself was, or there is nothing to be done any more.
@@ -75,24 +87,43 @@ pub struct Options {
 /// # Errors
 /// A watchdog of this instance runs already; the data folder cannot be used; it gave up; the agent ended in a way that a restart does not mend.
 pub async fn run(instance: &Instance, options: Options) -> Result<Exit, ErrorReport> {
-    let unusable = |path: &std::path::Path, error: &dyn std::fmt::Display| {
-        ErrorReport::new(Code::DataFolderUnavailable, format!("{}: {error}", text::path(path)))
+    let Limits { pause, longest_pause, .. } = options.limits;
+    let mut pause = pause;
+    let (_lock, _log) = loop {
+        match take_place(instance) {
+            Ok(taken) => break taken,
+            // Nobody looks after the station else, and it may have room again in a minute.
+            Err((error, true)) => {
+                (options.tell)(&format!("{}; the watchdog waits until there is room", error.message));
+                tokio::time::sleep(pause).await;
+                pause = pause.saturating_mul(2).min(longest_pause);
+            }
+            Err((error, false)) => return Err(error),
+        }
     };
-    private::create_folder(&instance.data).map_err(|error| unusable(&instance.data, &error))?;
-    let owner = format!("watchdog process {} (instance {}, since {})", std::process::id(), instance.name, Timestamp::now());
-    let _lock = Lock::acquire(&instance.watchdog_lock(), &owner).map_err(|error| match error {
-        LockError::Held { holder, .. } => ErrorReport::new(
-            Code::WatchdogRunning,
-            format!("a watchdog for the data folder {} runs already: {holder}", text::path(&instance.data)),
-        ),
-        LockError::Io { .. } => unusable(&instance.data, &error),
-    })?;
-    let _log =
-        crate::log::start_as(&instance.logs(), LOG, &Log::default()).map_err(|error| unusable(&instance.logs(), &error))?;
     let signals =
         StopSignals::listen().map_err(|error| ErrorReport::new(Code::Internal, format!("signals cannot be heard: {error}")))?;
     let watching = Watching::new(instance, options)?;
     watching.run(signals).await
+}
+
+/// The lock and the log; or why there is none, and whether that is for want of room on the disk.
+fn take_place(instance: &Instance) -> Result<(Lock, LogGuard), (ErrorReport, bool)> {
+    let unusable = |path: &std::path::Path, error: &std::io::Error| {
+        let full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+        (ErrorReport::new(Code::DataFolderUnavailable, format!("{}: {error}", text::path(path))), full)
+    };
+    private::create_folder(&instance.data).map_err(|error| unusable(&instance.data, &error))?;
+    let owner = format!("watchdog process {} (instance {}, since {})", std::process::id(), instance.name, Timestamp::now());
+    let lock = Lock::acquire(&instance.watchdog_lock(), &owner).map_err(|error| match error {
+        LockError::Held { holder, .. } => {
+            let message = format!("a watchdog for the data folder {} runs already: {holder}", text::path(&instance.data));
+            (ErrorReport::new(Code::WatchdogRunning, message), false)
+        }
+        LockError::Io { source, .. } => unusable(&instance.watchdog_lock(), &source),
+    })?;
+    let log = crate::log::start_as(&instance.logs(), LOG, &Log::default()).map_err(|error| unusable(&instance.logs(), &error))?;
+    Ok((lock, log))
 }
 
 /// One watchdog at work.
@@ -107,7 +138,16 @@ struct Watching<'a> {
     record: Record,
     /// When the record was written last, and what was in it that decides.
     written: Option<(Instant, Face)>,
+    /// True if it could not be.
+    unwritten: bool,
+    /// Starts after the end of an agent before.
     restarts: usize,
+    /// Why the next start is such a one.
+    again: Option<String>,
+    /// Since when the disk or the store cannot be used, and how many starts were in vain.
+    no_store: Option<(Timestamp, u32)>,
+    /// What the terminal was told last.
+    told: String,
     samples: VecDeque<Sample>,
     sampled: Option<Instant>,
     desk: Desk,
@@ -161,7 +201,11 @@ impl<'a> Watching<'a> {
             story: "the agent is being started".to_owned(),
             record,
             written: None,
+            unwritten: false,
             restarts: 0,
+            again: None,
+            no_store: None,
+            told: String::new(),
             samples: VecDeque::with_capacity(SAMPLES),
             sampled: None,
             desk: Desk::open("watchdog-record")?,
@@ -177,7 +221,7 @@ impl<'a> Watching<'a> {
     async fn run(mut self, mut signals: StopSignals) -> Result<Exit, ErrorReport> {
         loop {
             if let Some((ended, how)) = self.agent.ended() {
-                self.has_ended(ended, how);
+                self.has_ended(ended, how).await;
             }
             let step = self.machine.step(self.now());
             tokio::select! {
@@ -200,8 +244,12 @@ impl<'a> Watching<'a> {
         if matches!(self.machine.phase(), Phase::Done(_)) {
             return;
         }
-        tracing::info!(event = "watchdog_stops", by, "the agent is stopped, then the watchdog ends");
+        let again = self.machine.phase() == Phase::Stopping;
+        tracing::info!(event = "watchdog_stops", by, again, "the agent is stopped, then the watchdog ends");
         self.story = format!("the watchdog was told to stop ({by})");
+        if again {
+            self.story.push_str(", and once more: the agent cancels what it still waits for");
+        }
         self.manager.stopping();
         self.machine.stop_asked(self.now());
         // A start that was cut short has started nobody.
@@ -214,8 +262,9 @@ impl<'a> Watching<'a> {
         match step {
             Step::Start => self.start().await,
             Step::Probe => self.probe().await,
-            Step::AskToStop => {
-                self.agent.ask_to_stop().await;
+            Step::AskToStop | Step::Hurry => {
+                self.look_how_long_a_stop_takes().await;
+                self.agent.ask_to_stop(step == Step::Hurry).await;
                 self.machine.asked(self.now());
             }
             Step::Kill => self.agent.kill(),
@@ -225,9 +274,56 @@ impl<'a> Watching<'a> {
     }
 
     async fn start(&mut self) {
-        match self.agent.start().await {
-            Ok(story) => self.story = story,
-            Err(why) => self.has_ended(Ended::NotStarted, why),
+        let (holder, timeout, tell) = (lock::holder(&self.instance.lock()), self.options.timeout, self.options.tell);
+        if let Some(holder) = &holder {
+            self.story = format!("an agent of this instance runs already ({holder}) and is asked whether it answers");
+            self.look().await;
+        }
+        let started = {
+            let starting = std::pin::pin!(self.agent.start());
+            let mut starting = starting;
+            tokio::select! {
+                started = &mut starting => started,
+                () = tokio::time::sleep(SOON) => {
+                    let who = holder.unwrap_or_else(|| "nobody says who".to_owned());
+                    let longest = timeout.as_secs();
+                    tell(&format!("an agent of this instance runs already ({who}) and has not answered yet; its answer is waited for, at most {longest} s"));
+                    starting.await
+                }
+            }
+        };
+        match started {
+            Ok(Started { story, anew }) => {
+                if let Some(why) = self.again.take().filter(|_| anew) {
+                    self.restarts += 1;
+                    self.record.restarts.push(Restart { at_ms: Timestamp::now().as_millisecond(), why });
+                    let old = self.record.restarts.len().saturating_sub(RESTARTS);
+                    self.record.restarts.drain(..old);
+                }
+                // Until it answers, why it did not before is what counts.
+                self.story = if self.no_store.is_some() { format!("{story}. Before: {}", self.told) } else { story };
+            }
+            Err(why) => self.has_ended(Ended::NotStarted, why).await,
+        }
+    }
+
+    /// Tells the terminal, but nothing twice in a row.
+    fn tell(&mut self, text: &str) {
+        if self.told != text {
+            (self.options.tell)(text);
+            text.clone_into(&mut self.told);
+        }
+    }
+
+    /// An agent may be configured anew at any time. What cannot be read leaves it as it was.
+    async fn look_how_long_a_stop_takes(&mut self) {
+        if self.options.stopping.is_none() {
+            let instance = self.instance.clone();
+            let read = tokio::time::timeout(READ, self.desk.run(move || longest_stop(&instance))).await;
+            if let Ok(Ok(longest)) = read {
+                self.options.limits.stopping = longest;
+                self.machine.set_stopping(longest);
+            }
         }
     }
 
@@ -247,6 +343,10 @@ impl<'a> Watching<'a> {
                 let stops = probed == Probed::Answered(AgentState::Stopping);
                 tracing::info!(event = "agent_answers", stops, "the agent answers");
                 self.story = if stops { "the agent stops" } else { "the agent answers" }.to_owned();
+                if let Some((since, tries)) = self.no_store.take() {
+                    tracing::info!(event = "store_usable_again", %since, tries, "the agent can use its disk and its store again");
+                    self.tell("the agent can use its disk and its store again");
+                }
                 self.manager.ready();
             }
             (_, Phase::Silent(failures), Some(why)) => {
@@ -268,26 +368,49 @@ impl<'a> Watching<'a> {
     }
 
     /// It has ended, or could not be started.
-    fn has_ended(&mut self, ended: Ended, how: String) {
+    async fn has_ended(&mut self, ended: Ended, how: String) {
         let hung = self.machine.phase() == Phase::Ending;
         self.machine.ended(self.now(), ended);
         self.agent.forget();
         let why = if hung { format!("the agent hung; {how}") } else { how };
         match self.machine.phase() {
             Phase::Waiting => {
-                self.restarts += 1;
+                if ended != Ended::NotStarted {
+                    self.again = Some(why.clone());
+                }
                 tracing::error!(event = "agent_ended", how = why, restarts = self.restarts, "it is started again");
-                self.record.restarts.push(Restart { at_ms: Timestamp::now().as_millisecond(), why: why.clone() });
-                let old = self.record.restarts.len().saturating_sub(RESTARTS);
-                self.record.restarts.drain(..old);
+                self.tell(&format!("{why}; it is tried again"));
+                self.story = why;
             }
-            _ => tracing::info!(event = "agent_ended", how = why, "it is not started again"),
+            Phase::WaitingForStore => self.has_no_store(&why).await,
+            _ => {
+                tracing::info!(event = "agent_ended", how = why, "it is not started again");
+                self.story = why;
+            }
         }
-        self.story = why;
+    }
+
+    /// It cannot use its disk or its store. That is told, and waited for.
+    async fn has_no_store(&mut self, why: &str) {
+        let (since, tries) = self.no_store.map_or((Timestamp::now(), 1), |(since, tries)| (since, tries.saturating_add(1)));
+        self.no_store = Some((since, tries));
+        let data = self.instance.data.clone();
+        let room = match tokio::time::timeout(READ, self.desk.run(move || free_space(&data))).await {
+            Ok(Ok(Ok((free, all)))) => format!("{} MiB of {} MiB are free there", free >> 20, all >> 20),
+            Ok(Ok(Err(error))) => format!("how much room it has cannot be read: {error}"),
+            Ok(Err(_)) | Err(_) => "it does not say how much room it has, so it may hang".to_owned(),
+        };
+        let reason = format!(
+            "{why}: it cannot use its disk, or what it keeps in {}; {room}. It is tried again, at least every {} s, for as long as it takes",
+            text::path(&self.instance.data),
+            self.options.limits.longest_pause.as_secs()
+        );
+        tracing::error!(event = "agent_without_store", how = why, room, %since, tries, "it is tried again until its disk and its store can be used");
+        self.tell(&reason);
+        self.story = format!("{reason} (since {since:.0}, {tries} {} in vain)", if tries == 1 { "start" } else { "starts" });
     }
 
     fn done(&self, verdict: Verdict) -> Result<Exit, ErrorReport> {
-        let Limits { restarts, window, .. } = self.options.limits;
         let story = &self.story;
         let outcome = match verdict {
             Verdict::Stopped => Ok(Exit::Ok),
@@ -300,7 +423,7 @@ impl<'a> Watching<'a> {
                 let message = format!("{story}: it would end so again, and is not started again");
                 Err(ErrorReport::new(told, message).with_fix("Mend what the agent has said, then start the watchdog again"))
             }
-            Verdict::TooOften => Err(ErrorReport::new(Code::WatchdogGaveUp, too_often(restarts, window, story))),
+            Verdict::TooOften => Err(ErrorReport::new(Code::WatchdogGaveUp, self.too_often())),
             Verdict::CannotEnd => Err(ErrorReport::new(
                 Code::WatchdogGaveUp,
                 format!("the agent hangs and cannot be ended, not even by force: {story}"),
@@ -333,7 +456,7 @@ impl<'a> Watching<'a> {
         self.tell_the_manager();
         let phase = self.machine.phase();
         let (state, unanswered) = match phase {
-            Phase::Waiting => (State::Waiting, 0),
+            Phase::Waiting | Phase::WaitingForStore => (State::Waiting, 0),
             Phase::Starting => (State::Starting, 0),
             Phase::Running => (State::Running, 0),
             Phase::Silent(failures) => (State::Silent, failures),
@@ -344,7 +467,8 @@ impl<'a> Watching<'a> {
         };
         let agent = self.agent.watched();
         let face = (state, unanswered, agent, self.restarts);
-        let due = self.written.is_none_or(|(at, said)| said != face || at.elapsed() >= self.options.write_every);
+        let again = if self.unwritten { self.options.limits.interval } else { self.options.write_every };
+        let due = self.written.is_none_or(|(at, said)| said != face || at.elapsed() >= again);
         if !due {
             return;
         }
@@ -353,7 +477,7 @@ impl<'a> Watching<'a> {
             self.record.since_ms = now;
         }
         let message = match phase {
-            Phase::Done(Verdict::TooOften) => too_often(self.options.limits.restarts, self.options.limits.window, &self.story),
+            Phase::Done(Verdict::TooOften) => self.too_often(),
             Phase::Done(Verdict::NotRestarted(_)) => format!("{}: it would end so again", self.story),
             Phase::Done(Verdict::CannotEnd) => format!("the agent cannot be ended, not even by force: {}", self.story),
             _ => self.story.clone(),
@@ -372,11 +496,14 @@ impl<'a> Watching<'a> {
         let path = self.instance.watchdog_record();
         let written = tokio::time::timeout(WRITE, self.desk.run(move || record::write(&path, &record))).await;
         let trouble = match written {
-            Ok(Ok(Ok(()))) => return,
+            Ok(Ok(Ok(()))) => return self.unwritten = false,
             Ok(Ok(Err(error))) => error.to_string(),
             Ok(Err(error)) => error.message,
             Err(_) => format!("it takes longer than {} s", WRITE.as_secs()),
         };
+        if std::mem::replace(&mut self.unwritten, true) {
+            return;
+        }
         tracing::warn!(event = "watchdog_record_not_written", reason = trouble, "what the watchdog knows is not in its file");
     }
 
@@ -394,8 +521,19 @@ impl<'a> Watching<'a> {
             self.manager.sign_of_life();
         }
     }
-}
 
-fn too_often(restarts: usize, window: Duration, story: &str) -> String {
-    format!("the agent was started again {restarts} times within {} s, and ended once more: {story}", window.as_secs())
+    fn too_often(&self) -> String {
+        let Limits { restarts, window, .. } = self.options.limits;
+        let since = Timestamp::now().as_millisecond() - i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
+        let (story, secs) = (&self.story, window.as_secs());
+        match self.record.restarts.iter().filter(|restart| restart.at_ms >= since).count() {
+            real if real >= restarts => {
+                format!("the agent was started again {restarts} times within {secs} s, and ended once more: {story}")
+            }
+            real => format!(
+                "the agent ended, or could not be started, {} times within {secs} s; it was started again {real} times: {story}",
+                restarts + 1
+            ),
+        }
+    }
 }
