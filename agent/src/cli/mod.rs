@@ -221,7 +221,8 @@ fn client_error(instance: &Instance, error: &ClientError) -> ErrorReport {
     let mut report = bare_error(instance, error);
     // While the agent is away, its watchdog knows more.
     let away = matches!(report.code, Code::AgentNotRunning | Code::PeerTimeout);
-    if (away || matches!(error, ClientError::NotRunning(_)))
+    // Its connection breaks in the moment in which it crashes.
+    if (away || report.code == Code::PeerBroken || matches!(error, ClientError::NotRunning(_)))
         && let Some(said) = record::said(instance)
     {
         report.message = format!("{}; {said}", report.message);

@@ -38,6 +38,20 @@ pub(super) struct Started {
     pub(super) anew: bool,
 }
 
+/// Why a start came to nothing.
+pub(super) struct NotStarted {
+    /// In words.
+    pub(super) why: String,
+    /// How it ended, if one was started and ended before it could be looked at.
+    pub(super) ended: Ended,
+}
+
+impl From<String> for NotStarted {
+    fn from(why: String) -> Self {
+        Self { why, ended: Ended::NotStarted }
+    }
+}
+
 /// The agent, or the lack of one.
 pub(super) struct Agent<'a> {
     instance: &'a Instance,
@@ -62,7 +76,7 @@ impl<'a> Agent<'a> {
     ///
     /// # Errors
     /// In words why there is none.
-    pub(super) async fn start(&mut self) -> Result<Started, String> {
+    pub(super) async fn start(&mut self) -> Result<Started, NotStarted> {
         let held_by = || lock::holder(&self.instance.lock());
         match self.ask().await {
             Answer::Alive { pid, .. } => match Process::of(pid) {
@@ -71,7 +85,7 @@ impl<'a> Agent<'a> {
                     let why = found.err().map_or_else(String::new, |error| format!(": {error}"));
                     return Err(format!(
                         "an agent of this instance answers, but its process {pid} is not to be found here{why}; it may run in a container"
-                    ));
+                    ).into());
                 }
             },
             // It hangs, or is on its way up: it is known from the watchdog before.
@@ -84,7 +98,7 @@ impl<'a> Agent<'a> {
                 let who = held_by().unwrap_or_else(|| "somebody".to_owned());
                 return Err(format!(
                     "an agent of this instance runs and does not answer ({why}); this watchdog has never seen it answer, so it ends no process for it: end it by hand ({who})"
-                ));
+                ).into());
             }
             Answer::NoDoor(_) => {}
         }
@@ -102,7 +116,7 @@ impl<'a> Agent<'a> {
         Started { story: format!("the agent (process {pid}) ran already and was taken over"), anew: false }
     }
 
-    fn spawn(&mut self) -> Result<Started, String> {
+    fn spawn(&mut self) -> Result<Started, NotStarted> {
         let program = &self.options.program;
         let mut command = Command::new(program);
         // It belongs to the same instance as we do.
@@ -120,13 +134,16 @@ impl<'a> Agent<'a> {
                 self.running = Some(Running { process, child: Some(child) });
                 Ok(Started { story: format!("the agent was started (process {pid})"), anew: true })
             }
-            // It is over before it could be looked at, or cannot be looked at: then it is not left alone.
-            found => {
+            // It was over before it could be looked at: it ended as any other.
+            Ok(None) => {
+                let status = child.wait().map_err(|error| format!("the agent cannot be waited for: {error}"))?;
+                Err(NotStarted { why: how(status), ended: status.code().map_or(Ended::Crashed, Ended::Code) })
+            }
+            // What cannot be looked at is not left alone.
+            Err(error) => {
                 let _ended_already = child.kill();
-                let status = child.wait();
-                let how = status.map_or_else(|error| error.to_string(), how);
-                let why = found.err().map_or_else(String::new, |error| format!(" ({error})"));
-                Err(format!("the agent ended at once: {how}{why}"))
+                let status = child.wait().map_or_else(|error| error.to_string(), how);
+                Err(format!("the agent (process {pid}) cannot be looked at, and was ended: {status} ({error})").into())
             }
         }
     }

@@ -37,7 +37,7 @@ use waybill_shared::fs::private;
 use waybill_shared::paths::Instance;
 use waybill_shared::text;
 
-use self::agent::{Agent, Answer, Started};
+use self::agent::{Agent, Answer, NotStarted, Started};
 use self::machine::{Ended, Limits, Machine, Phase, Probed, Step};
 use self::record::{FORMAT, Record, Restart, Sample, State};
 use crate::desk::Desk;
@@ -295,16 +295,26 @@ impl<'a> Watching<'a> {
         };
         match started {
             Ok(Started { story, anew }) => {
-                if let Some(why) = self.again.take().filter(|_| anew) {
-                    self.restarts += 1;
-                    self.record.restarts.push(Restart { at_ms: Timestamp::now().as_millisecond(), why });
-                    let old = self.record.restarts.len().saturating_sub(RESTARTS);
-                    self.record.restarts.drain(..old);
-                }
+                self.count_restart(anew);
                 // Until it answers, why it did not before is what counts.
                 self.story = if self.no_store.is_some() { format!("{story}. Before: {}", self.told) } else { story };
             }
-            Err(why) => self.has_ended(Ended::NotStarted, why).await,
+            Err(NotStarted { why, ended }) => {
+                if ended != Ended::NotStarted {
+                    self.count_restart(true);
+                }
+                self.has_ended(ended, why).await;
+            }
+        }
+    }
+
+    /// An agent runs, `anew` or taken over. After the end of one before, a new one is a restart.
+    fn count_restart(&mut self, anew: bool) {
+        if let Some(why) = self.again.take().filter(|_| anew) {
+            self.restarts += 1;
+            self.record.restarts.push(Restart { at_ms: Timestamp::now().as_millisecond(), why });
+            let old = self.record.restarts.len().saturating_sub(RESTARTS);
+            self.record.restarts.drain(..old);
         }
     }
 
