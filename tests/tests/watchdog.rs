@@ -11,6 +11,7 @@
 )]
 
 use std::process::{Child, ExitStatus, Stdio};
+#[cfg(unix)]
 use std::time::Duration;
 
 use serde_json::Value;
@@ -27,6 +28,7 @@ const PATIENT: &[&str] = &["--interval", "1", "--timeout", "30", "--failures", "
 const QUICK: &[&str] =
     &["--interval", "1", "--timeout", "2", "--failures", "3", "--stop-within", "2", "--pause-ms", "100", "--write-every", "1"];
 
+#[cfg(unix)]
 const GAVE_UP: Option<i32> = Some(13);
 
 /// A watchdog's process. Dropping it ends it and its agent.
