@@ -11,7 +11,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior};
+use waybill_shared::config::Shutdown;
+use waybill_shared::paths::Instance;
 
+use crate::agent;
+use crate::desk::Desk;
 use crate::platform::notify::Notify;
 use crate::shutdown::StopAsked;
 
@@ -24,18 +28,39 @@ const EVERY: Duration = Duration::from_secs(5);
 const MORE: Duration = Duration::from_secs(20);
 /// Longest start that more time is asked for: a large queue is salvaged within it.
 const LONGEST_START: Duration = Duration::from_secs(600);
-/// Longest stop that more time is asked for: the 120 s that a stop has, and what is left to close.
-const LONGEST_STOP: Duration = Duration::from_secs(130);
+/// What a stop may take besides `shutdown.total_secs`: until the agent ends itself by force, and some for the process to go.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
+/// Longest wait for the configuration to be read.
+const READ: Duration = Duration::from_secs(5);
 
-/// Runs beside an agent from before its start to its end; it never returns by itself.
-pub async fn accompany(notify: Notify, ready: oneshot::Receiver<Progress>, mut asked: StopAsked) {
+/// How long an agent of this instance takes to stop at most, by its configuration as it is now (`shutdown.total_secs`, and a margin); as
+/// shipped, if that cannot be read. Reads files.
+#[must_use]
+pub fn longest_stop(instance: &Instance) -> Duration {
+    let total = agent::look_at_config(instance)
+        .map_or_else(|_| Shutdown::default().total_secs, |active| active.effective.config.shutdown.total_secs);
+    Duration::from_secs(total) + STOP_MARGIN
+}
+
+/// Runs beside an agent from before its start to its end; it never returns by itself. `longest_stop`: how long more time is asked for while
+/// it stops; it may block.
+pub async fn accompany(
+    notify: Notify,
+    ready: oneshot::Receiver<Progress>,
+    mut asked: StopAsked,
+    longest_stop: impl FnOnce() -> Duration + Send + 'static,
+) {
     if notify.is_wanted() {
         tokio::select! {
             () = asked.times(1) => {}
             () = serves(&notify, ready) => {}
         }
         notify.stopping();
-        ask_for_time(&notify, LONGEST_STOP).await;
+        let read = async { Desk::open("stop-limit").ok()?.run(longest_stop).await.ok() };
+        let longest = tokio::time::timeout(READ, read).await.ok().flatten();
+        // As shipped, if the disk hangs.
+        let shipped = || Duration::from_secs(Shutdown::default().total_secs) + STOP_MARGIN;
+        ask_for_time(&notify, longest.unwrap_or_else(shipped)).await;
     }
     std::future::pending().await
 }
@@ -83,12 +108,16 @@ async fn ask_for_time(notify: &Notify, longest: Duration) {
     let begun = Instant::now();
     loop {
         tokio::time::sleep(EVERY).await;
-        let left = longest.saturating_sub(begun.elapsed());
-        if left.is_zero() {
-            return;
+        match more_after(begun.elapsed(), longest) {
+            Some(more) => notify.extend(more),
+            None => return,
         }
-        notify.extend(MORE.min(left));
     }
+}
+
+/// How much more time is asked for when so much has gone; none at the bound.
+fn more_after(gone: Duration, longest: Duration) -> Option<Duration> {
+    Some(longest.saturating_sub(gone).min(MORE)).filter(|more| !more.is_zero())
 }
 
 #[cfg(test)]
@@ -96,6 +125,8 @@ async fn ask_for_time(notify: &Notify, longest: Duration) {
 mod tests {
     use std::os::unix::net::UnixDatagram;
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use waybill_shared::paths::InstanceOptions;
 
     use super::*;
     use crate::shutdown;
@@ -125,7 +156,7 @@ mod tests {
             };
             serves.send(progress).ok().unwrap();
             let mut task = tokio::task::JoinSet::new();
-            task.spawn(accompany(Notify::to(&path, Duration::from_millis(200)), ready, asked));
+            task.spawn(accompany(Notify::to(&path, Duration::from_millis(200)), ready, asked, || Duration::from_secs(130)));
             Self { heard, moves, stop, _folder: folder, _task: task }
         }
 
@@ -169,5 +200,22 @@ mod tests {
         }
         // Five seconds later.
         assert_eq!(manager.next().await, "EXTEND_TIMEOUT_USEC=20000000");
+    }
+
+    #[test]
+    fn more_time_is_asked_for_as_long_as_the_configuration_lets_a_stop_take() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = Some(folder.path().to_owned());
+        let instance = Instance::locate(&InstanceOptions { data_dir, ..InstanceOptions::default() }).unwrap();
+        assert_eq!(longest_stop(&instance), Duration::from_secs(130), "there is none yet");
+        waybill_shared::fs::atomic::replace(&instance.config, b"[shutdown]\ntotal_secs = 600\n").unwrap();
+        assert_eq!(longest_stop(&instance), Duration::from_secs(610));
+        waybill_shared::fs::atomic::replace(&instance.config, b"[shutdown]\ntotal_secs = \"long\"\n").unwrap();
+        assert_eq!(longest_stop(&instance), Duration::from_secs(130), "it cannot be used");
+
+        let longest = Duration::from_secs(610);
+        let asked = (1..).map(|times| EVERY * times).map_while(|gone| Some((gone, more_after(gone, longest)?)));
+        let (gone, more) = asked.clone().last().unwrap();
+        assert_eq!((gone.as_secs(), more.as_secs(), asked.count()), (605, 5, 121));
     }
 }

@@ -337,6 +337,12 @@ fn a_service_is_installed_started_failed_stopped_and_taken_away_by_the_command_l
     assert!(said.contains("WB7012") && said.contains("Job failed") && said.contains("journalctl --user"), "{said}");
     assert_eq!(orders(), ["daemon-reload", "enable", "start"]);
     assert_eq!(state(), ("failed".to_owned(), 11));
+    let units = installed.station.folder().join("xdg/systemd/user");
+    let unit = || {
+        let file = std::fs::read_dir(&units).unwrap().next().unwrap().unwrap().path();
+        std::fs::read_to_string(file).unwrap()
+    };
+    assert!(unit().contains("\nTimeoutStopSec=130\n") && unit().contains("\nStartLimitIntervalSec=0\n"), "{}", unit());
     std::fs::remove_file(fake.join("broken")).unwrap();
     let (done, code, _) = service("install");
     assert_eq!((outcomes(&done), code), (["unchanged", "done", "unchanged", "done"].map(str::to_owned).to_vec(), 0), "{done}");
@@ -344,11 +350,17 @@ fn a_service_is_installed_started_failed_stopped_and_taken_away_by_the_command_l
     assert_eq!(service("stop").1, 0);
     assert_eq!(state(), ("stopped".to_owned(), 3));
     assert_eq!(service("start").1, 0);
+    // A stop that may take longer is told to the service manager by the next installation.
+    let text = format!("{}\n[shutdown]\ntotal_secs = 600\n", installed.station.config_text());
+    assert!(!installed.station.config_text().contains("[shutdown]"));
+    installed.station.write_config(&text);
+    let (done, code, _) = service("install");
+    assert_eq!((outcomes(&done), code), (["done", "done", "unchanged", "unchanged"].map(str::to_owned).to_vec(), 0), "{done}");
+    assert!(unit().contains("\nTimeoutStopSec=610\n"), "{}", unit());
     orders();
     let (gone, code, _) = service("uninstall");
     assert_eq!((gone["error"].clone(), code), (Value::Null, 0));
     assert_eq!(orders(), ["stop", "disable", "daemon-reload", "reset-failed"]);
-    let units = installed.station.folder().join("xdg/systemd/user");
     assert!(std::fs::read_dir(&units).unwrap().next().is_none());
     assert_eq!(service("uninstall").1, 0);
     assert!(orders().is_empty());

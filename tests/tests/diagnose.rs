@@ -172,6 +172,28 @@ fn an_agent_that_hangs_is_named_and_the_bundle_is_written_all_the_same() {
 }
 
 #[test]
+fn a_watchdog_that_gave_up_is_named_with_its_reason_and_its_files_are_in_the_bundle() {
+    let receiver = Receiver::start();
+    let station = builder().wats(&receiver).build();
+    private_data(&station);
+    let gave_up = cli(&station, &["watchdog", "--pause-ms", "10", "--program", "/not/there/at/all"]);
+    assert_eq!(gave_up.code(), Some(13), "{gave_up}");
+    let found = Found::at(&station);
+    found.says("its watchdog gave up");
+    found.says("/not/there/at/all");
+    found.says("start the watchdog again");
+    assert!(!found.findings.iter().any(|finding| finding.contains("waybill-agent run")), "{:#?}", found.findings);
+    assert_eq!(found.json("watchdog.json")["state"], "gave_up");
+    assert!(found.files["watchdog.log"].contains("watchdog_gave_up"), "{}", found.files["watchdog.log"]);
+    // Its agent runs again: an old story.
+    std::thread::sleep(Duration::from_millis(1100));
+    let _agent = Agent::start(&station);
+    let found = Found::at(&station);
+    assert_eq!(found.findings, Vec::<String>::new());
+    assert!(found.files.contains_key("watchdog.json"));
+}
+
+#[test]
 fn what_is_wrong_with_a_running_agent_is_told_in_words() {
     if wine_cannot_show("a folder that is watched goes when it is removed") {
         return;

@@ -11,6 +11,7 @@
 )]
 
 use std::process::{Child, ExitStatus, Stdio};
+#[cfg(unix)]
 use std::time::Duration;
 
 use serde_json::Value;
@@ -27,6 +28,7 @@ const PATIENT: &[&str] = &["--interval", "1", "--timeout", "30", "--failures", "
 const QUICK: &[&str] =
     &["--interval", "1", "--timeout", "2", "--failures", "3", "--stop-within", "2", "--pause-ms", "100", "--write-every", "1"];
 
+#[cfg(unix)]
 const GAVE_UP: Option<i32> = Some(13);
 
 /// A watchdog's process. Dropping it ends it and its agent.
@@ -165,32 +167,6 @@ fn an_agent_that_runs_is_taken_over_started_again_when_it_is_killed_and_left_whe
 }
 
 #[test]
-fn a_crash_loop_is_given_up_after_five_restarts_and_everybody_is_told() {
-    let receiver = Receiver::start();
-    let station = Station::simple(&receiver);
-    // A command that ends at once with 3, because no agent runs.
-    let mut watchdog = Watchdog::start(&station, &["--pause-ms", "10"], &["stop"]);
-    assert_eq!(watchdog.exit().code(), GAVE_UP);
-    assert!(watchdog.said().contains("WB7006") && watchdog.said().contains("exit code 3"), "{}", watchdog.said());
-    assert_eq!(watchdog.said().matches("WB6001").count(), 6, "started once, and five times again: {}", watchdog.said());
-    let record = watchdog.record();
-    assert_eq!((&record["state"], record["restarts"].as_array().unwrap().len()), (&Value::from("gave_up"), 5), "{record}");
-    let error = |line: &str| line.contains("\"ERROR\"") && line.contains("watchdog_gave_up");
-    assert!(watchdog.log().lines().any(error), "{}", watchdog.log());
-    for arguments in [&["status"][..], &["health"], &["health", "--live"]] {
-        let output = cli(&station, arguments);
-        assert_eq!(output.code(), Some(3), "{output}");
-        assert!(output.stderr.contains("watchdog gave up") && output.stderr.contains("exit code 3"), "{output}");
-    }
-    assert!(cli(&station, &["explain", "watchdog"]).stdout.contains("exit code 13"));
-    // Somebody helps: what the watchdog said is an old story.
-    std::thread::sleep(Duration::from_millis(1100));
-    assert!(Agent::start(&station).stop().success());
-    let output = cli(&station, &["status"]);
-    assert!(output.code() == Some(3) && !output.stderr.contains("gave up"), "{output}");
-}
-
-#[test]
 fn an_agent_whose_configuration_has_faults_is_not_started_again() {
     let station = Station::builder().build();
     station.write_config("[station]\nnam = \"x\"\n");
@@ -199,9 +175,40 @@ fn an_agent_whose_configuration_has_faults_is_not_started_again() {
     let said = watchdog.said();
     assert!(said.contains("station.nam") && said.contains("not started again"), "{said}");
     assert_eq!(watchdog.record()["restarts"], Value::Array(Vec::new()), "{}", watchdog.record());
-    let mut watchdog = Watchdog::start(&station, PATIENT, &["--nonsense"]);
-    assert_eq!(watchdog.exit().code(), Some(2));
 }
+
+#[test]
+fn nothing_but_run_is_started_and_no_agent_of_another_instance() {
+    let station = Station::builder().build();
+    let other = station.folder().join("other");
+    let other = other.to_str().unwrap();
+    let of_another = format!("--data-dir={other}");
+    for agent in [
+        &["run", "--data-dir", other][..],
+        &["run", &of_another],
+        &[&of_another, "run"],
+        &["run", "--instance", "x"],
+        &["run", "--config=x"],
+        &["run", "--nonsense"],
+        &["status"],
+        &["stop"],
+        &["watchdog"],
+        &["--version"],
+        &["--nonsense"],
+    ] {
+        let output = cli(&station, &[&["watchdog", "--"], agent].concat());
+        assert_eq!(output.code(), Some(2), "{agent:?}: {output}");
+        assert!(output.stderr.contains("the watchdog cannot start an agent with"), "{agent:?}: {output}");
+        assert!(output.stdout.is_empty(), "{agent:?}: {output}");
+    }
+    assert!(!station.data().join("watchdog.json").exists() && !station.folder().join("other").exists());
+    let help = cli(&station, &["watchdog", "--help"]).stdout;
+    assert!(["10 so it was", "7 the watchdog"].iter().all(|words| help.contains(words)), "{help}");
+}
+
+#[cfg(unix)]
+#[path = "watchdog/patience.rs"]
+mod patience;
 
 #[cfg(unix)]
 mod unix {
@@ -214,7 +221,7 @@ mod unix {
     use super::*;
 
     /// Sends a signal by its name.
-    fn signal(name: &str, pid: u32) {
+    pub(super) fn signal(name: &str, pid: u32) {
         let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().unwrap();
         assert!(sent.success(), "no process {pid}");
     }
@@ -228,7 +235,7 @@ mod unix {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    fn lives(pid: u32) -> bool {
+    pub(super) fn lives(pid: u32) -> bool {
         let state = described(pid, "stat", "stat=");
         let state = state.rsplit_once(')').map_or(state.as_str(), |(_, state)| state).trim();
         !state.is_empty() && !state.starts_with('Z')
@@ -251,15 +258,46 @@ mod unix {
     }
 
     /// A program that stands in for the agent.
-    fn script(station: &Station, text: &str) -> PathBuf {
+    pub(super) fn script(station: &Station, text: &str) -> PathBuf {
         let path = station.folder().join("fake-agent");
         std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
 
-    fn text(path: &Path) -> &str {
+    pub(super) fn text(path: &Path) -> &str {
         path.to_str().unwrap()
+    }
+
+    #[test]
+    fn a_crash_loop_is_given_up_after_five_restarts_and_everybody_is_told() {
+        let receiver = Receiver::start();
+        let station = Station::simple(&receiver);
+        let program = script(&station, "echo a fault of a test >&2; exit 3");
+        let mut watchdog = Watchdog::start(&station, &["--pause-ms", "10", "--program", text(&program)], &[]);
+        assert_eq!(watchdog.exit().code(), GAVE_UP);
+        assert!(watchdog.said().contains("WB7006") && watchdog.said().contains("exit code 3"), "{}", watchdog.said());
+        assert_eq!(
+            watchdog.said().matches("a fault of a test").count(),
+            6,
+            "started once, and five times again: {}",
+            watchdog.said()
+        );
+        let record = watchdog.record();
+        assert_eq!((&record["state"], record["restarts"].as_array().unwrap().len()), (&Value::from("gave_up"), 5), "{record}");
+        let error = |line: &str| line.contains("\"ERROR\"") && line.contains("watchdog_gave_up");
+        assert!(watchdog.log().lines().any(error), "{}", watchdog.log());
+        for arguments in [&["status"][..], &["health"], &["health", "--live"]] {
+            let output = cli(&station, arguments);
+            assert_eq!(output.code(), Some(3), "{output}");
+            assert!(output.stderr.contains("watchdog gave up") && output.stderr.contains("exit code 3"), "{output}");
+        }
+        assert!(cli(&station, &["explain", "watchdog"]).stdout.contains("exit code 13"));
+        // Somebody helps: what the watchdog said is an old story.
+        std::thread::sleep(Duration::from_millis(1100));
+        assert!(Agent::start(&station).stop().success());
+        let output = cli(&station, &["status"]);
+        assert!(output.code() == Some(3) && !output.stderr.contains("gave up"), "{output}");
     }
 
     #[test]
@@ -363,7 +401,9 @@ mod unix {
         agent.suspend().unwrap();
         let mut watchdog = Watchdog::start(&station, QUICK, &[]);
         assert_eq!(watchdog.exit().code(), GAVE_UP);
-        assert!(watchdog.said().contains("end it by hand"), "{}", watchdog.said());
+        let said = watchdog.said();
+        assert!(said.contains("end it by hand") && said.contains("started again 0 times"), "{said}");
+        assert_eq!(watchdog.record()["restarts"], Value::Array(Vec::new()), "none was started: {}", watchdog.record());
         assert!(stranger.try_wait().unwrap().is_none(), "it was ended");
         agent.resume().unwrap();
         wait_until("it answers", || cli(&station, &["health", "--live"]).success());
@@ -382,7 +422,7 @@ mod unix {
         let receiver = Receiver::start();
         let station = Station::simple(&receiver);
         receiver.set(Behaviour::Delay(Duration::from_millis(50)));
-        let mut watchdog = Watchdog::start(&station, PATIENT, &[]);
+        let mut watchdog = Watchdog::start(&station, PATIENT, &["run", "--headless"]);
         let agent = watchdog.agent();
         let ids = station.drop_reports("ict", 0..200);
         receiver.wait_for_reports(5);

@@ -221,12 +221,16 @@ async fn connect(instance: &Instance) -> Result<Client, ErrorReport> {
 fn client_error(instance: &Instance, error: &ClientError) -> ErrorReport {
     let mut report = bare_error(instance, error);
     // While the agent is away, its watchdog knows more.
-    if matches!(report.code, Code::AgentNotRunning | Code::PeerTimeout)
+    let away = matches!(report.code, Code::AgentNotRunning | Code::PeerTimeout);
+    // Its connection breaks in the moment in which it crashes.
+    if (away || report.code == Code::PeerBroken || matches!(error, ClientError::NotRunning(_)))
         && let Some(said) = record::said(instance)
     {
         report.message = format!("{}; {said}", report.message);
-        report.fix =
-            "See `waybill-agent explain watchdog`, and the last lines of logs/watchdog.log in the data folder".to_owned();
+        if away {
+            report.fix =
+                "See `waybill-agent explain watchdog`, and the last lines of logs/watchdog.log in the data folder".to_owned();
+        }
     }
     report
 }

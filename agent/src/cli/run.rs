@@ -82,7 +82,10 @@ pub(super) fn serve(
         // On a thread of the runtime: it goes on while the agent is opened here, and not while the agent's tasks hang.
         let (serves, is_ready) = oneshot::channel();
         let mut beside = JoinSet::new();
-        beside.spawn(service_manager::accompany(manager.clone(), is_ready, asked.clone()));
+        let own = instance.clone();
+        beside.spawn(service_manager::accompany(manager.clone(), is_ready, asked.clone(), move || {
+            service_manager::longest_stop(&own)
+        }));
         let heard = signals.then(StopSignals::listen).transpose();
         let mut heard = heard.map_err(|error| ErrorReport::new(Code::Internal, format!("signals cannot be heard: {error}")))?;
         let (on_signal, on_session_end) = (stop.clone(), stop.clone());

@@ -7,6 +7,7 @@ use waybill_shared::text;
 
 use super::{output, run};
 use crate::platform::service::{self, Done, ServiceState, ServiceStatus};
+use crate::service_manager::longest_stop;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -48,10 +49,10 @@ pub(super) struct InstallArgs {
 
 pub(super) fn main(instance: &Instance, command: ServiceCommand) -> Result<Exit, ErrorReport> {
     match command {
-        ServiceCommand::Install(args) => tell(service::install(instance, !args.no_start)?, args.json),
-        ServiceCommand::Uninstall(args) => tell(service::uninstall(instance)?, args.json),
+        ServiceCommand::Install(args) => tell(service::install(instance, !args.no_start, longest_stop(instance))?, args.json),
+        ServiceCommand::Uninstall(args) => tell(service::uninstall(instance, longest_stop(instance))?, args.json),
         ServiceCommand::Start(args) => tell(service::start(instance)?, args.json),
-        ServiceCommand::Stop(args) => tell(service::stop(instance)?, args.json),
+        ServiceCommand::Stop(args) => tell(service::stop(instance, longest_stop(instance))?, args.json),
         ServiceCommand::Status(args) => Ok(status(&service::status(instance)?, args.json)),
         ServiceCommand::Run => {
             let own = instance.clone();

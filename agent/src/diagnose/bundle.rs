@@ -45,6 +45,11 @@ const CONTENT: &[(&str, &str)] = &[
     ("history.csv", "who did what, the newest first"),
     ("history.json", "the same"),
     ("agent.log", "the newest lines of the log"),
+    (
+        "watchdog.json",
+        "what the watchdog knew, if there is one: state, last restarts with their reasons, measurements of the agent",
+    ),
+    ("watchdog.log", "the newest lines of its log"),
     ("folders.txt", "names, sizes and permissions of the files of the data folder; not what is in them"),
     ("secrets.json", "which secrets are needed and where they are; not what they are"),
     ("environment.txt", "names of the variables of the environment that concern Waybill; not what they hold"),
@@ -89,6 +94,7 @@ pub(super) fn pack(
     )?;
     bundle.history(facts)?;
     bundle.part("agent.log", facts.log.as_deref())?;
+    bundle.watchdog(facts)?;
     bundle.part("folders.txt", facts.folders.as_ref().map(|folders| folders.listing.as_str()))?;
     bundle.json("secrets.json", &facts.secrets)?;
     bundle.text("environment.txt", &environment())?;
@@ -155,6 +161,21 @@ impl Bundle<'_> {
         self.json("config-effective.json", &effective)
     }
 
+    /// Nothing is said of a watchdog that never was.
+    fn watchdog(&mut self, facts: &Facts) -> io::Result<()> {
+        match &facts.watchdog {
+            Ok(watchdog) => {
+                for (name, content) in [("watchdog.json", &watchdog.record), ("watchdog.log", &watchdog.log)] {
+                    if let Some(content) = content {
+                        self.text(name, content)?;
+                    }
+                }
+            }
+            Err(reason) => self.missing("watchdog.json", reason),
+        }
+        Ok(())
+    }
+
     fn history(&mut self, facts: &Facts) -> io::Result<()> {
         match &facts.history {
             Ok(rows) => {
@@ -183,7 +204,7 @@ impl Bundle<'_> {
         }
         let _infallible = writeln!(
             readme,
-            "\nOf the log, the newest {} MiB are here; of the history, the newest {HISTORY_ROWS} entries.",
+            "\nOf each log, the newest {} MiB are here; of the history, the newest {HISTORY_ROWS} entries.",
             LOG_BYTES >> 20
         );
         for note in &self.notes {

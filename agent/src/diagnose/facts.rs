@@ -21,9 +21,12 @@ use crate::log;
 use crate::secrets;
 use crate::serve::answers::wanted;
 use crate::supervisor;
+use crate::watchdog;
 
 /// Bytes of the log that go in, the newest.
 pub(super) const LOG_BYTES: u64 = 5 * 1024 * 1024;
+/// Bytes of what the watchdog wrote down; it is far smaller.
+const WATCHDOG_RECORD: u64 = 1024 * 1024;
 /// Entries of the history that go in, the newest.
 pub(super) const HISTORY_ROWS: u32 = 500;
 /// How far back errors of the log count for what looks wrong.
@@ -72,6 +75,7 @@ pub(super) struct Facts {
     pub(super) history: Part<Vec<HistoryRow>>,
     pub(super) log: Part<String>,
     pub(super) log_errors: Part<Vec<LogErrors>>,
+    pub(super) watchdog: Part<WatchdogFacts>,
     pub(super) secrets: Part<Vec<SecretFact>>,
     pub(super) folders: Part<Folders>,
     /// Free bytes and all bytes of the data folder's disk.
@@ -80,6 +84,17 @@ pub(super) struct Facts {
     pub(super) sources: Vec<(String, Part<()>)>,
     /// Values that were found where secrets are.
     pub(super) values: Vec<Secret>,
+}
+
+/// What there is of a watchdog; nothing of it if none ever ran here.
+#[derive(Debug, Clone, Default)]
+pub(super) struct WatchdogFacts {
+    /// What it wrote down, as it lies there.
+    pub(super) record: Option<String>,
+    /// The newest bytes of its log.
+    pub(super) log: Option<String>,
+    /// What is wrong by it, as a sentence.
+    pub(super) trouble: Option<String>,
 }
 
 /// A backup, as it goes in.
@@ -138,6 +153,7 @@ impl Facts {
         let log = job!("diagnose-log", read_log);
         let log_errors = job!("diagnose-errors", count_errors);
         let folders = job!("diagnose-folders", list_folders);
+        let watchdog = job!("diagnose-watchdog", read_watchdog);
         let values = job!("diagnose-values", |instance: &Instance| Ok(stored_values(instance)));
         let data = instance.data.clone();
         let disk = Job::start("diagnose-disk", move || free_space(&data).map_err(|error| error.to_string()));
@@ -158,6 +174,7 @@ impl Facts {
             log: log.by(until),
             log_errors: log_errors.by(until),
             secrets,
+            watchdog: watchdog.by(until),
             folders: folders.by(until),
             disk: disk.by(until),
             sources,
@@ -209,13 +226,29 @@ fn read_history(instance: &Instance) -> Part<Vec<HistoryRow>> {
     Ok(rows)
 }
 
-/// The newest bytes of the log, in order, from the beginning of a line on.
+fn read_watchdog(instance: &Instance) -> Part<WatchdogFacts> {
+    let path = instance.watchdog_record();
+    let record = match tail(&path, WATCHDOG_RECORD) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(format!("{}: {error}", text::path(&path))),
+    };
+    let there = instance.logs().join(watchdog::LOG).try_exists().map_err(|error| error.to_string())?;
+    let log = if there { Some(read_log_of(instance, watchdog::LOG)?) } else { None };
+    Ok(WatchdogFacts { record, log, trouble: watchdog::record::trouble(instance) })
+}
+
 fn read_log(instance: &Instance) -> Part<String> {
+    read_log_of(instance, "agent.log")
+}
+
+/// The newest bytes of a log, in order, from the beginning of a line on.
+fn read_log_of(instance: &Instance, log: &str) -> Part<String> {
     let mut files: Vec<(u32, PathBuf)> = Vec::new();
     let entries = std::fs::read_dir(instance.logs()).map_err(|error| error.to_string())?;
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let number = match name.strip_prefix("agent.log") {
+        let number = match name.strip_prefix(log) {
             Some("") => Some(0),
             Some(rest) => rest.strip_prefix('.').and_then(|number| number.parse().ok()),
             None => None,

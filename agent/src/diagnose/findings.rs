@@ -11,6 +11,7 @@ use super::facts::{Facts, LogErrors};
 use super::queue::QueueFacts;
 use crate::agent::Active;
 use crate::health::age;
+use crate::watchdog;
 
 /// Kinds of errors of the log that are named.
 const NAMED: usize = 5;
@@ -20,7 +21,11 @@ const GAPS: [&str; 2] = ["history.gap", "history.begin"];
 /// Everything that looks wrong; empty if nothing does. `why`: for which reason the agent was not asked.
 pub(super) fn of(facts: &Facts, known: &Known, why: Option<&ErrorReport>, now_ms: i64) -> Vec<String> {
     let mut found = Vec::new();
-    found.extend(why.map(unreachable));
+    // A running agent is the better witness of itself.
+    let watchdog =
+        facts.watchdog.as_ref().ok().and_then(|watchdog| watchdog.trouble.as_deref()).filter(|_| known.health.is_none());
+    found.extend(why.map(|why| unreachable(why, watchdog)));
+    found.extend(watchdog.filter(|said| !why.is_some_and(|why| why.message.contains(said))).map(of_watchdog));
     if let Some(snapshot) = &known.snapshot {
         of_snapshot(snapshot, known.health.is_some(), &mut found);
     }
@@ -48,11 +53,23 @@ fn reported(error: &ErrorReport) -> String {
     format!("{} ({})", with_fix(&error.message, &error.fix), error.code)
 }
 
-fn unreachable(why: &ErrorReport) -> String {
+fn unreachable(why: &ErrorReport, watchdog: Option<&str>) -> String {
     match why.code {
+        // What to do is told of the watchdog.
+        Code::AgentNotRunning if watchdog.is_some() => format!("{} ({})", why.message, why.code),
         Code::AgentNotRunning => reported(why),
         _ => reported(&ErrorReport { message: format!("the agent cannot be asked: {}", why.message), ..why.clone() }),
     }
+}
+
+fn of_watchdog(said: &str) -> String {
+    let fix = format!("Look at the last lines of {} and of agent.log, and see `waybill-agent explain watchdog`", watchdog::LOG);
+    let fix = if said.starts_with("its watchdog gave up") {
+        format!("{fix}. Mend the cause, then start the watchdog again: nobody else starts the agent")
+    } else {
+        fix
+    };
+    with_fix(said, &fix)
 }
 
 fn of_snapshot(snapshot: &Snapshot, health: bool, found: &mut Vec<String>) {
@@ -224,6 +241,7 @@ fn unread(facts: &Facts) -> Vec<(&'static str, &String)> {
     all.extend(facts.backups.as_ref().err().map(|reason| ("the configuration's backups", reason)));
     all.extend(facts.folders.as_ref().err().map(|reason| ("the data folder", reason)));
     all.extend(facts.disk.as_ref().err().map(|reason| ("the free space of the data folder's disk", reason)));
+    all.extend(facts.watchdog.as_ref().err().map(|reason| ("what the watchdog wrote down", reason)));
     all.extend(facts.log_errors.as_ref().err().map(|reason| ("the log", reason)));
     // Without a configuration it is not known which secrets are needed; that is told of the configuration.
     if facts.config.is_ok() {

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use waybill_ipc::protocol::{CheckResult, HealthState, HistoryOutcome, HistoryRow, Via};
 use waybill_shared::paths::InstanceOptions;
 
-use super::facts::{Folders, LogErrors, SecretFact};
+use super::facts::{Folders, LogErrors, SecretFact, WatchdogFacts};
 use super::queue::QueueFacts;
 use super::*;
 
@@ -120,6 +120,11 @@ fn each_thing_that_is_wrong_is_told_once_and_in_words() {
         ("the history is not complete, 60 s ago: 3 entries", |f| {
             f.history = Ok(vec![row("history.gap", HistoryOutcome::Failed)])
         }),
+        ("its watchdog gave up (today): the agent ended with exit code 1. Look at", |f| {
+            let trouble = Some("its watchdog gave up (today): the agent ended with exit code 1".to_owned());
+            f.watchdog = Ok(WatchdogFacts { trouble, ..WatchdogFacts::default() });
+        }),
+        ("what the watchdog wrote down could not be read: it hangs", |f| f.watchdog = Err("it hangs".to_owned())),
         ("other users of this machine may read the data folder /x", |f| {
             f.folders = Ok(Folders { listing: String::new(), open_to_others: vec!["/x".to_owned()] });
         }),
@@ -164,6 +169,24 @@ fn what_the_agent_found_of_itself_comes_with_what_to_do() {
     assert!(told.len() == 1 && told[0].contains("The server's clock is 10 min ahead"), "{told:?}");
     let told = found(&facts, &nothing_known(), Some(&ErrorReport::new(Code::PeerTimeout, "no answer within 5 s")));
     assert!(told.len() == 1 && told[0].starts_with("the agent cannot be asked: no answer within 5 s"), "{told:?}");
+}
+
+#[test]
+fn an_agent_that_its_watchdog_has_given_up_is_started_by_the_watchdog_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut facts = well(folder.path());
+    let trouble = "its watchdog gave up (today): the agent ended with exit code 1".to_owned();
+    facts.watchdog = Ok(WatchdogFacts { trouble: Some(trouble.clone()), ..WatchdogFacts::default() });
+    let why = ErrorReport::new(Code::AgentNotRunning, "no agent of instance \"x\" is running");
+    let told = found(&facts, &nothing_known(), Some(&why));
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(!told[0].contains("waybill-agent run") && told[1].contains("start the watchdog again"), "{told:#?}");
+    // `why` may say it already.
+    let why = ErrorReport::new(Code::PeerTimeout, format!("no answer; {trouble}"));
+    assert_eq!(found(&facts, &nothing_known(), Some(&why)).len(), 1);
+    // The agent answers: it is well, whatever the watchdog wrote.
+    let known = health(check(HealthState::Healthy, "it answers: well", None));
+    assert_eq!(found(&facts, &known, None), Vec::<String>::new());
 }
 
 fn unzipped(bundle: &str) -> BTreeMap<String, String> {
@@ -219,13 +242,23 @@ fn a_secret_that_stands_where_it_must_not_is_taken_out() {
     let folder = tempfile::tempdir().unwrap();
     let mut facts = well(folder.path());
     facts.log = Ok("{\"message\":\"got Xq7-hidden-1 back\"}\n".to_owned());
+    facts.watchdog = Ok(WatchdogFacts {
+        record: Some("{\"message\":\"Xq7-hidden-1\"}\n".to_owned()),
+        log: Some("{\"how\":\"Xq7-hidden-1\"}\n".to_owned()),
+        trouble: None,
+    });
     facts.values = vec![Secret::new("Xq7-hidden-1")];
     let instance = instance(folder.path());
     let known = facts.known_secrets();
     let packed = bundle::pack(&instance, &facts, &nothing_known(), None, &[], &known, Timestamp::now()).unwrap();
     let path = folder.path().join("x.zip");
     save(&path, &packed, false).unwrap();
-    assert_eq!(unzipped(path.to_str().unwrap())["agent.log"], "{\"message\":\"got *** back\"}\n");
+    let files = unzipped(path.to_str().unwrap());
+    assert_eq!(files["agent.log"], "{\"message\":\"got *** back\"}\n");
+    assert_eq!(
+        (files["watchdog.json"].as_str(), files["watchdog.log"].as_str()),
+        ("{\"message\":\"***\"}\n", "{\"how\":\"***\"}\n")
+    );
 }
 
 #[test]

@@ -30,6 +30,28 @@ pub(super) enum Answer {
     Silent(String),
 }
 
+/// What a start came to.
+pub(super) struct Started {
+    /// In words.
+    pub(super) story: String,
+    /// False if one that ran already was taken over.
+    pub(super) anew: bool,
+}
+
+/// Why a start came to nothing.
+pub(super) struct NotStarted {
+    /// In words.
+    pub(super) why: String,
+    /// How it ended, if one was started and ended before it could be looked at.
+    pub(super) ended: Ended,
+}
+
+impl From<String> for NotStarted {
+    fn from(why: String) -> Self {
+        Self { why, ended: Ended::NotStarted }
+    }
+}
+
 /// The agent, or the lack of one.
 pub(super) struct Agent<'a> {
     instance: &'a Instance,
@@ -54,7 +76,7 @@ impl<'a> Agent<'a> {
     ///
     /// # Errors
     /// In words why there is none.
-    pub(super) async fn start(&mut self) -> Result<String, String> {
+    pub(super) async fn start(&mut self) -> Result<Started, NotStarted> {
         let held_by = || lock::holder(&self.instance.lock());
         match self.ask().await {
             Answer::Alive { pid, .. } => match Process::of(pid) {
@@ -63,7 +85,7 @@ impl<'a> Agent<'a> {
                     let why = found.err().map_or_else(String::new, |error| format!(": {error}"));
                     return Err(format!(
                         "an agent of this instance answers, but its process {pid} is not to be found here{why}; it may run in a container"
-                    ));
+                    ).into());
                 }
             },
             // It hangs, or is on its way up: it is known from the watchdog before.
@@ -76,7 +98,7 @@ impl<'a> Agent<'a> {
                 let who = held_by().unwrap_or_else(|| "somebody".to_owned());
                 return Err(format!(
                     "an agent of this instance runs and does not answer ({why}); this watchdog has never seen it answer, so it ends no process for it: end it by hand ({who})"
-                ));
+                ).into());
             }
             Answer::NoDoor(_) => {}
         }
@@ -87,14 +109,14 @@ impl<'a> Agent<'a> {
         Process::known(self.remembered?).ok()?
     }
 
-    fn take_over(&mut self, process: Process) -> String {
+    fn take_over(&mut self, process: Process) -> Started {
         let pid = process.identity().pid;
         tracing::info!(event = "agent_taken_over", pid, "an agent of this instance runs already: it is looked after");
         self.running = Some(Running { process, child: None });
-        format!("the agent (process {pid}) ran already and was taken over")
+        Started { story: format!("the agent (process {pid}) ran already and was taken over"), anew: false }
     }
 
-    fn spawn(&mut self) -> Result<String, String> {
+    fn spawn(&mut self) -> Result<Started, NotStarted> {
         let program = &self.options.program;
         let mut command = Command::new(program);
         // It belongs to the same instance as we do.
@@ -110,15 +132,18 @@ impl<'a> Agent<'a> {
             Ok(Some(process)) => {
                 tracing::info!(event = "agent_started", pid, program = %program.display(), "the agent was started");
                 self.running = Some(Running { process, child: Some(child) });
-                Ok(format!("the agent was started (process {pid})"))
+                Ok(Started { story: format!("the agent was started (process {pid})"), anew: true })
             }
-            // It is over before it could be looked at, or cannot be looked at: then it is not left alone.
-            found => {
+            // It was over before it could be looked at: it ended as any other.
+            Ok(None) => {
+                let status = child.wait().map_err(|error| format!("the agent cannot be waited for: {error}"))?;
+                Err(NotStarted { why: how(status), ended: status.code().map_or(Ended::Crashed, Ended::Code) })
+            }
+            // What cannot be looked at is not left alone.
+            Err(error) => {
                 let _ended_already = child.kill();
-                let status = child.wait();
-                let how = status.map_or_else(|error| error.to_string(), how);
-                let why = found.err().map_or_else(String::new, |error| format!(" ({error})"));
-                Err(format!("the agent ended at once: {how}{why}"))
+                let status = child.wait().map_or_else(|error| error.to_string(), how);
+                Err(format!("the agent (process {pid}) cannot be looked at, and was ended: {status} ({error})").into())
             }
         }
     }
@@ -156,8 +181,9 @@ impl<'a> Agent<'a> {
         Client::connect_any(&Endpoint::of(self.instance), ClientKind::Watchdog, deadlines).await
     }
 
-    /// Asks it to stop: by its door, or, if that does not help, by the OS.
-    pub(super) async fn ask_to_stop(&self) {
+    /// Asks it to stop: by its door, or, if that does not help, by the OS. `hurry`: it has been asked before, and is to cancel what it still
+    /// waits for; else one that stops already is left alone.
+    pub(super) async fn ask_to_stop(&self, hurry: bool) {
         let Some(running) = &self.running else { return };
         let pid = running.process.identity().pid;
         let limit = self.options.timeout;
@@ -166,20 +192,21 @@ impl<'a> Agent<'a> {
             if client.agent_pid().unwrap_or(client.agent().pid) != pid {
                 return Err(ClientError::Broken("another process answers".to_owned()));
             }
-            // To ask a second time would make it hurry.
-            if client.brief().await?.state == AgentState::Stopping {
-                return Ok(());
+            let stops = client.brief().await?.state == AgentState::Stopping;
+            if !stops {
+                client.stop().await?;
             }
-            client.stop().await
+            // Asked a second time, it hurries. The first time may have been cut short on its way.
+            if hurry { client.stop().await } else { Ok(()) }
         };
         let asked = tokio::time::timeout(limit, asked).await.unwrap_or(Err(ClientError::Timeout(limit)));
         let Err(error) = asked else {
-            tracing::info!(event = "agent_asked_to_stop", pid, way = "door", "the agent was asked to stop");
+            tracing::info!(event = "agent_asked_to_stop", pid, hurry, way = "door", "the agent was asked to stop");
             return;
         };
         match running.process.ask_to_stop() {
             Ok(()) => {
-                tracing::info!(event = "agent_asked_to_stop", pid, way = "signal", reason = %error, "the agent was asked to stop")
+                tracing::info!(event = "agent_asked_to_stop", pid, hurry, way = "signal", reason = %error, "the agent was asked to stop")
             }
             Err(refused) => {
                 tracing::warn!(event = "agent_not_asked_to_stop", pid, reason = %error, signal = %refused, "the agent cannot be asked to stop");

@@ -8,6 +8,8 @@
 //! # Invariants
 //! - At most one agent is started at a time: a start comes only after the end of the one before was told.
 //! - At most `restarts` restarts within `window`; the next end after that is the end of it.
+//! - An agent that cannot use its disk or its store ([`Exit::Store`]) is tried again for ever: that is no crash loop, and mends itself once the
+//!   disk has room again. It does not count towards `restarts`.
 //! - Whatever hangs is left at a time that is known from the start: nothing waits for an answer.
 
 use std::time::Duration;
@@ -72,8 +74,10 @@ pub enum Step {
     Start,
     /// Ask it how it is.
     Probe,
-    /// Ask it to stop.
+    /// Ask it to stop, unless it stops already.
     AskToStop,
+    /// Ask it once more, so that it cancels what it still waits for.
+    Hurry,
     /// End it.
     Kill,
     /// Nothing for so long, unless something happens.
@@ -102,6 +106,8 @@ pub enum Verdict {
 pub enum Phase {
     /// Until the next start.
     Waiting,
+    /// Likewise, because the agent cannot use its disk or its store.
+    WaitingForStore,
     /// The agent has not answered yet.
     Starting,
     /// It answers.
@@ -118,9 +124,9 @@ pub enum Phase {
 
 #[derive(Debug)]
 enum State {
-    Waiting { until: Duration },
-    Up { heard: bool, heard_at: Duration, failures: u32, next: Duration },
-    Ending { told: bool, ask: bool, until: Duration },
+    Waiting { until: Duration, for_store: bool },
+    Up { since: Duration, heard: bool, heard_at: Duration, failures: u32, next: Duration },
+    Ending { told: bool, ask: Option<Step>, until: Duration },
     Killing { told: bool, until: Duration },
     Done(Verdict),
 }
@@ -131,6 +137,8 @@ pub struct Machine {
     limits: Limits,
     state: State,
     restarts: Vec<Duration>,
+    /// Starts in a row that came to nothing because of the disk or the store.
+    in_vain: u32,
     /// What it said last was that it stops: somebody told it to.
     stops: bool,
 }
@@ -139,16 +147,16 @@ impl Machine {
     /// One that starts at once.
     #[must_use]
     pub fn new(limits: Limits, now: Duration) -> Self {
-        Self { limits, state: State::Waiting { until: now }, restarts: Vec::new(), stops: false }
+        Self { limits, state: State::Waiting { until: now, for_store: false }, restarts: Vec::new(), in_vain: 0, stops: false }
     }
 
     /// What to do now. Each step is given once.
     pub fn step(&mut self, now: Duration) -> Step {
         let limits = self.limits;
         match &mut self.state {
-            State::Waiting { until } if now < *until => Step::Wait(*until - now),
+            State::Waiting { until, .. } if now < *until => Step::Wait(*until - now),
             State::Waiting { .. } => {
-                self.state = State::Up { heard: false, heard_at: now, failures: 0, next: now };
+                self.state = State::Up { since: now, heard: false, heard_at: now, failures: 0, next: now };
                 self.stops = false;
                 Step::Start
             }
@@ -157,10 +165,7 @@ impl Machine {
                 *next = now + if *heard { limits.interval } else { limits.interval.min(STARTING_LOOK) };
                 Step::Probe
             }
-            State::Ending { ask, .. } if *ask => {
-                *ask = false;
-                Step::AskToStop
-            }
+            State::Ending { ask: ask @ Some(_), .. } => ask.take().unwrap_or(Step::AskToStop),
             State::Ending { until, .. } if now < *until => Step::Wait(*until - now),
             State::Ending { told, .. } => {
                 self.state = State::Killing { told: *told, until: now + KILLING };
@@ -178,7 +183,7 @@ impl Machine {
     /// A question came to this.
     pub fn probed(&mut self, now: Duration, probed: Probed) {
         let limits = self.limits;
-        let State::Up { heard, heard_at, failures, next } = &mut self.state else { return };
+        let State::Up { heard, heard_at, failures, next, .. } = &mut self.state else { return };
         let hangs = match probed {
             Probed::Answered(state) => {
                 if !*heard {
@@ -195,8 +200,13 @@ impl Machine {
             }
         };
         if hangs {
-            self.state = State::Ending { told: false, ask: true, until: now + limits.stopping };
+            self.state = State::Ending { told: false, ask: Some(Step::AskToStop), until: now + limits.stopping };
         }
+    }
+
+    /// How long the agent may take to stop, from the next time it is asked on.
+    pub fn set_stopping(&mut self, stopping: Duration) {
+        self.limits.stopping = stopping;
     }
 
     /// The agent was asked to stop, or could not be: what the asking took is not taken from its time.
@@ -217,6 +227,12 @@ impl Machine {
         };
         let hung = !matches!(self.state, State::Up { .. }) && !told;
         let in_order = ended == Ended::InOrder || ended == code(Exit::Ok);
+        let served =
+            matches!(self.state, State::Up { since, heard: true, .. } if now.saturating_sub(since) >= self.limits.window);
+        let store = ended == code(Exit::Store);
+        if served || !store {
+            self.in_vain = 0;
+        }
         let verdict = match ended {
             _ if told || self.stops => Some(if in_order && !killed { Verdict::Stopped } else { Verdict::Forced }),
             // That it could be stopped in order does not mean that anybody wanted it to end.
@@ -230,6 +246,7 @@ impl Machine {
         };
         self.state = match verdict {
             Some(verdict) => State::Done(verdict),
+            None if store && !hung => self.patiently(now),
             None => self.again(now),
         };
     }
@@ -238,8 +255,9 @@ impl Machine {
     pub fn stop_asked(&mut self, now: Duration) {
         self.state = match self.state {
             State::Waiting { .. } => State::Done(Verdict::Stopped),
-            State::Up { .. } => State::Ending { told: true, ask: true, until: now + self.limits.stopping },
-            State::Ending { until, .. } => State::Ending { told: true, ask: true, until },
+            State::Up { .. } => State::Ending { told: true, ask: Some(Step::AskToStop), until: now + self.limits.stopping },
+            State::Ending { told: false, until, .. } => State::Ending { told: true, ask: Some(Step::AskToStop), until },
+            State::Ending { until, .. } => State::Ending { told: true, ask: Some(Step::Hurry), until },
             State::Killing { until, .. } => State::Killing { told: true, until },
             State::Done(verdict) => State::Done(verdict),
         };
@@ -249,6 +267,7 @@ impl Machine {
     #[must_use]
     pub fn phase(&self) -> Phase {
         match self.state {
+            State::Waiting { for_store: true, .. } => Phase::WaitingForStore,
             State::Waiting { .. } => Phase::Waiting,
             State::Up { failures: failures @ 1.., .. } => Phase::Silent(failures),
             State::Up { heard: true, .. } => Phase::Running,
@@ -265,205 +284,22 @@ impl Machine {
         if self.restarts.len() >= self.limits.restarts {
             return State::Done(Verdict::TooOften);
         }
-        let doublings = u32::try_from(self.restarts.len()).unwrap_or(u32::MAX).min(31);
+        let doublings = u32::try_from(self.restarts.len()).unwrap_or(u32::MAX);
         self.restarts.push(now);
-        State::Waiting { until: now + self.limits.pause.saturating_mul(1 << doublings).min(self.limits.longest_pause) }
+        State::Waiting { until: now + self.pause(doublings), for_store: false }
+    }
+
+    /// The disk has room again some time, or somebody mends the store.
+    fn patiently(&mut self, now: Duration) -> State {
+        let pause = self.pause(self.in_vain);
+        self.in_vain = self.in_vain.saturating_add(1);
+        State::Waiting { until: now + pause, for_store: true }
+    }
+
+    fn pause(&self, doublings: u32) -> Duration {
+        self.limits.pause.saturating_mul(1 << doublings.min(31)).min(self.limits.longest_pause)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: Limits = Limits {
-        interval: s(30),
-        failures: 3,
-        starting: s(600),
-        stopping: s(130),
-        restarts: 5,
-        window: s(300),
-        pause: s(1),
-        longest_pause: s(60),
-    };
-
-    const fn s(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    /// A machine whose agent has answered at the time 0.
-    fn running() -> Machine {
-        let mut machine = Machine::new(LIMITS, s(0));
-        assert_eq!((machine.step(s(0)), machine.step(s(0))), (Step::Start, Step::Probe));
-        machine.probed(s(0), Probed::Answered(AgentState::Running));
-        machine
-    }
-
-    /// Lets the time pass until the machine wants something, and gives that and when.
-    fn next(machine: &mut Machine, mut now: Duration) -> (Step, Duration) {
-        loop {
-            match machine.step(now) {
-                Step::Wait(longer) => now += longer,
-                step => return (step, now),
-            }
-        }
-    }
-
-    #[test]
-    fn it_asks_every_thirty_seconds_and_three_silences_in_a_row_are_a_hang() {
-        let mut machine = running();
-        for at in [30, 60, 90] {
-            assert_eq!(next(&mut machine, s(at - 29)), (Step::Probe, s(at)));
-            machine.probed(s(at + 5), Probed::Silent);
-        }
-        assert_eq!(machine.phase(), Phase::Ending);
-        assert_eq!(machine.step(s(95)), Step::AskToStop);
-        machine.asked(s(100));
-        assert_eq!(next(&mut machine, s(100)), (Step::Kill, s(100 + 130)));
-        machine.ended(s(231), Ended::Crashed);
-        assert_eq!(next(&mut machine, s(231)), (Step::Start, s(232)));
-    }
-
-    #[test]
-    fn one_answer_makes_two_silences_good() {
-        let mut machine = running();
-        for probed in [Probed::Silent, Probed::Silent, Probed::Answered(AgentState::Running), Probed::Silent, Probed::Silent] {
-            machine.probed(s(1), probed);
-        }
-        assert_eq!(machine.phase(), Phase::Silent(2));
-    }
-
-    #[test]
-    fn an_agent_may_take_long_to_open_its_door_but_not_for_ever() {
-        let mut machine = Machine::new(LIMITS, s(0));
-        machine.step(s(0));
-        let mut now = s(0);
-        while now < s(599) {
-            let step = next(&mut machine, now);
-            assert_eq!(step.0, Step::Probe);
-            now = step.1;
-            machine.probed(now, Probed::NoDoor);
-        }
-        assert_eq!(machine.phase(), Phase::Starting);
-        machine.probed(s(600), Probed::NoDoor);
-        assert_eq!(machine.step(s(600)), Step::AskToStop);
-        // The same for one that opens its queue anew.
-        let mut machine = running();
-        machine.probed(s(599), Probed::NoDoor);
-        assert_eq!(machine.phase(), Phase::Running);
-        machine.probed(s(600), Probed::NoDoor);
-        assert_eq!(machine.phase(), Phase::Ending);
-    }
-
-    #[test]
-    fn how_it_ended_decides_what_follows() {
-        for (ended, wanted) in [
-            (Ended::Code(0), Step::Done(Verdict::Stopped)),
-            (Ended::InOrder, Step::Done(Verdict::Stopped)),
-            (Ended::Code(10), Step::Done(Verdict::Forced)),
-            (Ended::Code(5), Step::Done(Verdict::NotRestarted(5))),
-            (Ended::Code(2), Step::Done(Verdict::NotRestarted(2))),
-            (Ended::Code(1), Step::Start),
-            (Ended::Code(4), Step::Start),
-            (Ended::Code(7), Step::Start),
-            (Ended::Code(12), Step::Start),
-            (Ended::Code(101), Step::Start),
-            (Ended::Crashed, Step::Start),
-            (Ended::NotStarted, Step::Start),
-        ] {
-            let mut machine = running();
-            machine.ended(s(1), ended);
-            assert_eq!(next(&mut machine, s(1)).0, wanted, "{ended:?}");
-        }
-    }
-
-    #[test]
-    fn one_that_hung_is_started_again_even_if_it_stopped_in_order() {
-        let mut machine = running();
-        (0..3).for_each(|_| machine.probed(s(1), Probed::Silent));
-        machine.step(s(1));
-        machine.ended(s(2), Ended::Code(0));
-        assert_eq!(next(&mut machine, s(2)).0, Step::Start);
-    }
-
-    #[test]
-    fn one_that_hangs_while_it_stops_for_somebody_is_not_started_again() {
-        let mut machine = running();
-        machine.probed(s(30), Probed::Answered(AgentState::Stopping));
-        (0..3).for_each(|_| machine.probed(s(60), Probed::Silent));
-        assert_eq!(machine.step(s(60)), Step::AskToStop);
-        assert_eq!(next(&mut machine, s(60)).0, Step::Kill);
-        machine.ended(s(200), Ended::Crashed);
-        assert_eq!(machine.step(s(200)), Step::Done(Verdict::Forced));
-    }
-
-    #[test]
-    fn a_crash_loop_waits_twice_as_long_each_time_and_ends_after_five_restarts() {
-        let mut machine = running();
-        let mut now = s(10);
-        for pause in [1, 2, 4, 8, 16] {
-            machine.ended(now, Ended::Code(1));
-            assert_eq!(next(&mut machine, now), (Step::Start, now + s(pause)));
-            now += s(pause);
-        }
-        machine.ended(now, Ended::Code(1));
-        assert_eq!(machine.step(now), Step::Done(Verdict::TooOften));
-        assert_eq!(machine.phase(), Phase::Done(Verdict::TooOften));
-    }
-
-    #[test]
-    fn restarts_are_forgotten_and_the_pause_is_bounded() {
-        let mut machine = running();
-        let mut now = s(0);
-        for _ in 0..50 {
-            machine.ended(now, Ended::Crashed);
-            assert_eq!(next(&mut machine, now), (Step::Start, now + s(1)));
-            now += s(301);
-        }
-        let mut machine = Machine::new(Limits { restarts: 1000, window: s(1_000_000), ..LIMITS }, s(0));
-        let mut now = s(0);
-        for _ in 0..100 {
-            machine.step(now);
-            machine.ended(now, Ended::Crashed);
-            let started = next(&mut machine, now).1;
-            assert!(started - now <= s(60));
-            now = started;
-            machine = Machine { state: State::Waiting { until: now }, ..machine };
-        }
-    }
-
-    #[test]
-    fn told_to_stop_it_stops_the_agent_and_ends() {
-        let mut machine = running();
-        machine.stop_asked(s(1));
-        assert_eq!((machine.step(s(1)), machine.phase()), (Step::AskToStop, Phase::Stopping));
-        assert!(matches!(machine.step(s(1)), Step::Wait(_)));
-        // Somebody has no patience: the agent skips to its second phase.
-        machine.stop_asked(s(2));
-        assert_eq!(machine.step(s(2)), Step::AskToStop);
-        machine.ended(s(3), Ended::Code(0));
-        assert_eq!(machine.step(s(3)), Step::Done(Verdict::Stopped));
-
-        let mut machine = running();
-        machine.stop_asked(s(1));
-        machine.step(s(1));
-        assert_eq!(next(&mut machine, s(1)), (Step::Kill, s(131)));
-        machine.ended(s(132), Ended::Crashed);
-        assert_eq!(machine.step(s(132)), Step::Done(Verdict::Forced));
-
-        // While nothing runs there is nothing to stop.
-        let mut machine = running();
-        machine.ended(s(1), Ended::Crashed);
-        machine.stop_asked(s(1));
-        assert_eq!(machine.step(s(1)), Step::Done(Verdict::Stopped));
-    }
-
-    #[test]
-    fn what_cannot_be_killed_is_not_doubled() {
-        let mut machine = running();
-        (0..3).for_each(|_| machine.probed(s(1), Probed::Silent));
-        machine.step(s(1));
-        let (step, at) = next(&mut machine, s(1));
-        assert_eq!(step, Step::Kill);
-        assert_eq!(next(&mut machine, at), (Step::Done(Verdict::CannotEnd), at + KILLING));
-    }
-}
+mod tests;

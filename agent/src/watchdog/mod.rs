@@ -12,6 +12,7 @@
 //! - Whatever runs already is taken over; two agents are never started for one instance.
 //! - Nothing that it does for the agent waits without a bound, and a disk that hangs does not hold it up: files are written by threads.
 //! - What was not measured is absent.
+//! - A full disk is no end: an agent that cannot use its store is tried again for as long as it takes.
 //!
 //! # What survives a crash
 //! If the watchdog is killed, the agent goes on. The next watchdog takes it over, also if it hangs: `watchdog.json` says which process it is.
@@ -20,6 +21,7 @@ mod agent;
 pub mod machine;
 pub mod process;
 pub mod record;
+mod telling;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -30,17 +32,19 @@ use jiff::Timestamp;
 use waybill_ipc::protocol::AgentState;
 use waybill_shared::config::Log;
 use waybill_shared::error::{Code, ErrorReport, Exit};
-use waybill_shared::fs::lock::{Lock, LockError};
+use waybill_shared::fs::lock::{self, Lock, LockError};
 use waybill_shared::fs::private;
 use waybill_shared::paths::Instance;
 use waybill_shared::text;
 
-use self::agent::{Agent, Answer};
-use self::machine::{Ended, Limits, Machine, Phase, Probed, Step, Verdict};
+use self::agent::{Agent, Answer, NotStarted, Started};
+use self::machine::{Ended, Limits, Machine, Phase, Probed, Step};
 use self::record::{FORMAT, Record, Restart, Sample, State};
 use crate::desk::Desk;
+use crate::log::LogGuard;
 use crate::platform::StopSignals;
 use crate::platform::notify::Notify;
+use crate::service_manager::longest_stop;
 
 /// Name of the log file.
 pub const LOG: &str = "watchdog.log";
@@ -52,6 +56,10 @@ const SAMPLES: usize = 20;
 const RESTARTS: usize = 10;
 /// Longest wait for a record to be written; then the disk hangs, and the next one is written when it can.
 const WRITE: Duration = Duration::from_secs(5);
+/// Longest wait for something else that lies on a disk: the configuration, how much room there is.
+const READ: Duration = Duration::from_secs(2);
+/// An agent that has not answered by then is told of as one that is waited for.
+const SOON: Duration = Duration::from_secs(1);
 /// How much more time a service manager is asked for while the agent stops, and how often.
 const MORE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(5));
 
@@ -60,6 +68,9 @@ const MORE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs
 pub struct Options {
     /// How patient it is.
     pub limits: Limits,
+    /// How long an agent may take to stop, if somebody has said so; else it is what its configuration says at that moment, in the place of
+    /// [`Limits::stopping`].
+    pub stopping: Option<Duration>,
     /// Longest time for an answer.
     pub timeout: Duration,
     /// How often measurements are written down while nothing happens.
@@ -68,6 +79,8 @@ pub struct Options {
     pub program: PathBuf,
     /// What the agent is told to do: `run`.
     pub arguments: Vec<OsString>,
+    /// Says something to whoever sits at the terminal.
+    pub tell: fn(&str),
 }
 
 /// Watches until the agent was told to stop, the watchdog itself was, or there is nothing to be done any more.
@@ -75,24 +88,43 @@ pub struct Options {
 /// # Errors
 /// A watchdog of this instance runs already; the data folder cannot be used; it gave up; the agent ended in a way that a restart does not mend.
 pub async fn run(instance: &Instance, options: Options) -> Result<Exit, ErrorReport> {
-    let unusable = |path: &std::path::Path, error: &dyn std::fmt::Display| {
-        ErrorReport::new(Code::DataFolderUnavailable, format!("{}: {error}", text::path(path)))
+    let Limits { pause, longest_pause, .. } = options.limits;
+    let mut pause = pause;
+    let (_lock, _log) = loop {
+        match take_place(instance) {
+            Ok(taken) => break taken,
+            // Nobody looks after the station else, and it may have room again in a minute.
+            Err((error, true)) => {
+                (options.tell)(&format!("{}; the watchdog waits until there is room", error.message));
+                tokio::time::sleep(pause).await;
+                pause = pause.saturating_mul(2).min(longest_pause);
+            }
+            Err((error, false)) => return Err(error),
+        }
     };
-    private::create_folder(&instance.data).map_err(|error| unusable(&instance.data, &error))?;
-    let owner = format!("watchdog process {} (instance {}, since {})", std::process::id(), instance.name, Timestamp::now());
-    let _lock = Lock::acquire(&instance.watchdog_lock(), &owner).map_err(|error| match error {
-        LockError::Held { holder, .. } => ErrorReport::new(
-            Code::WatchdogRunning,
-            format!("a watchdog for the data folder {} runs already: {holder}", text::path(&instance.data)),
-        ),
-        LockError::Io { .. } => unusable(&instance.data, &error),
-    })?;
-    let _log =
-        crate::log::start_as(&instance.logs(), LOG, &Log::default()).map_err(|error| unusable(&instance.logs(), &error))?;
     let signals =
         StopSignals::listen().map_err(|error| ErrorReport::new(Code::Internal, format!("signals cannot be heard: {error}")))?;
     let watching = Watching::new(instance, options)?;
     watching.run(signals).await
+}
+
+/// The lock and the log; or why there is none, and whether that is for want of room on the disk.
+fn take_place(instance: &Instance) -> Result<(Lock, LogGuard), (ErrorReport, bool)> {
+    let unusable = |path: &std::path::Path, error: &std::io::Error| {
+        let full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+        (ErrorReport::new(Code::DataFolderUnavailable, format!("{}: {error}", text::path(path))), full)
+    };
+    private::create_folder(&instance.data).map_err(|error| unusable(&instance.data, &error))?;
+    let owner = format!("watchdog process {} (instance {}, since {})", std::process::id(), instance.name, Timestamp::now());
+    let lock = Lock::acquire(&instance.watchdog_lock(), &owner).map_err(|error| match error {
+        LockError::Held { holder, .. } => {
+            let message = format!("a watchdog for the data folder {} runs already: {holder}", text::path(&instance.data));
+            (ErrorReport::new(Code::WatchdogRunning, message), false)
+        }
+        LockError::Io { source, .. } => unusable(&instance.watchdog_lock(), &source),
+    })?;
+    let log = crate::log::start_as(&instance.logs(), LOG, &Log::default()).map_err(|error| unusable(&instance.logs(), &error))?;
+    Ok((lock, log))
 }
 
 /// One watchdog at work.
@@ -107,7 +139,16 @@ struct Watching<'a> {
     record: Record,
     /// When the record was written last, and what was in it that decides.
     written: Option<(Instant, Face)>,
+    /// True if it could not be.
+    unwritten: bool,
+    /// Starts after the end of an agent before.
     restarts: usize,
+    /// Why the next start is such a one.
+    again: Option<String>,
+    /// Since when the disk or the store cannot be used, and how many starts were in vain.
+    no_store: Option<(Timestamp, u32)>,
+    /// What the terminal was told last.
+    told: String,
     samples: VecDeque<Sample>,
     sampled: Option<Instant>,
     desk: Desk,
@@ -161,7 +202,11 @@ impl<'a> Watching<'a> {
             story: "the agent is being started".to_owned(),
             record,
             written: None,
+            unwritten: false,
             restarts: 0,
+            again: None,
+            no_store: None,
+            told: String::new(),
             samples: VecDeque::with_capacity(SAMPLES),
             sampled: None,
             desk: Desk::open("watchdog-record")?,
@@ -177,7 +222,7 @@ impl<'a> Watching<'a> {
     async fn run(mut self, mut signals: StopSignals) -> Result<Exit, ErrorReport> {
         loop {
             if let Some((ended, how)) = self.agent.ended() {
-                self.has_ended(ended, how);
+                self.has_ended(ended, how).await;
             }
             let step = self.machine.step(self.now());
             tokio::select! {
@@ -200,8 +245,12 @@ impl<'a> Watching<'a> {
         if matches!(self.machine.phase(), Phase::Done(_)) {
             return;
         }
-        tracing::info!(event = "watchdog_stops", by, "the agent is stopped, then the watchdog ends");
+        let again = self.machine.phase() == Phase::Stopping;
+        tracing::info!(event = "watchdog_stops", by, again, "the agent is stopped, then the watchdog ends");
         self.story = format!("the watchdog was told to stop ({by})");
+        if again {
+            self.story.push_str(", and once more: the agent cancels what it still waits for");
+        }
         self.manager.stopping();
         self.machine.stop_asked(self.now());
         // A start that was cut short has started nobody.
@@ -214,8 +263,9 @@ impl<'a> Watching<'a> {
         match step {
             Step::Start => self.start().await,
             Step::Probe => self.probe().await,
-            Step::AskToStop => {
-                self.agent.ask_to_stop().await;
+            Step::AskToStop | Step::Hurry => {
+                self.look_how_long_a_stop_takes().await;
+                self.agent.ask_to_stop(step == Step::Hurry).await;
                 self.machine.asked(self.now());
             }
             Step::Kill => self.agent.kill(),
@@ -225,9 +275,58 @@ impl<'a> Watching<'a> {
     }
 
     async fn start(&mut self) {
-        match self.agent.start().await {
-            Ok(story) => self.story = story,
-            Err(why) => self.has_ended(Ended::NotStarted, why),
+        let (holder, timeout, tell) = (lock::holder(&self.instance.lock()), self.options.timeout, self.options.tell);
+        if let Some(holder) = &holder {
+            self.story = format!("an agent of this instance runs already ({holder}) and is asked whether it answers");
+            self.look().await;
+        }
+        let started = {
+            let starting = std::pin::pin!(self.agent.start());
+            let mut starting = starting;
+            tokio::select! {
+                started = &mut starting => started,
+                () = tokio::time::sleep(SOON) => {
+                    let who = holder.unwrap_or_else(|| "nobody says who".to_owned());
+                    let longest = timeout.as_secs();
+                    tell(&format!("an agent of this instance runs already ({who}) and has not answered yet; its answer is waited for, at most {longest} s"));
+                    starting.await
+                }
+            }
+        };
+        match started {
+            Ok(Started { story, anew }) => {
+                self.count_restart(anew);
+                // Until it answers, why it did not before is what counts.
+                self.story = if self.no_store.is_some() { format!("{story}. Before: {}", self.told) } else { story };
+            }
+            Err(NotStarted { why, ended }) => {
+                if ended != Ended::NotStarted {
+                    self.count_restart(true);
+                }
+                self.has_ended(ended, why).await;
+            }
+        }
+    }
+
+    /// An agent runs, `anew` or taken over. After the end of one before, a new one is a restart.
+    fn count_restart(&mut self, anew: bool) {
+        if let Some(why) = self.again.take().filter(|_| anew) {
+            self.restarts += 1;
+            self.record.restarts.push(Restart { at_ms: Timestamp::now().as_millisecond(), why });
+            let old = self.record.restarts.len().saturating_sub(RESTARTS);
+            self.record.restarts.drain(..old);
+        }
+    }
+
+    /// An agent may be configured anew at any time. What cannot be read leaves it as it was.
+    async fn look_how_long_a_stop_takes(&mut self) {
+        if self.options.stopping.is_none() {
+            let instance = self.instance.clone();
+            let read = tokio::time::timeout(READ, self.desk.run(move || longest_stop(&instance))).await;
+            if let Ok(Ok(longest)) = read {
+                self.options.limits.stopping = longest;
+                self.machine.set_stopping(longest);
+            }
         }
     }
 
@@ -247,6 +346,10 @@ impl<'a> Watching<'a> {
                 let stops = probed == Probed::Answered(AgentState::Stopping);
                 tracing::info!(event = "agent_answers", stops, "the agent answers");
                 self.story = if stops { "the agent stops" } else { "the agent answers" }.to_owned();
+                if let Some((since, tries)) = self.no_store.take() {
+                    tracing::info!(event = "store_usable_again", %since, tries, "the agent can use its disk and its store again");
+                    self.tell("the agent can use its disk and its store again");
+                }
                 self.manager.ready();
             }
             (_, Phase::Silent(failures), Some(why)) => {
@@ -268,134 +371,25 @@ impl<'a> Watching<'a> {
     }
 
     /// It has ended, or could not be started.
-    fn has_ended(&mut self, ended: Ended, how: String) {
+    async fn has_ended(&mut self, ended: Ended, how: String) {
         let hung = self.machine.phase() == Phase::Ending;
         self.machine.ended(self.now(), ended);
         self.agent.forget();
         let why = if hung { format!("the agent hung; {how}") } else { how };
         match self.machine.phase() {
             Phase::Waiting => {
-                self.restarts += 1;
+                if ended != Ended::NotStarted {
+                    self.again = Some(why.clone());
+                }
                 tracing::error!(event = "agent_ended", how = why, restarts = self.restarts, "it is started again");
-                self.record.restarts.push(Restart { at_ms: Timestamp::now().as_millisecond(), why: why.clone() });
-                let old = self.record.restarts.len().saturating_sub(RESTARTS);
-                self.record.restarts.drain(..old);
+                self.tell(&format!("{why}; it is tried again"));
+                self.story = why;
             }
-            _ => tracing::info!(event = "agent_ended", how = why, "it is not started again"),
-        }
-        self.story = why;
-    }
-
-    fn done(&self, verdict: Verdict) -> Result<Exit, ErrorReport> {
-        let Limits { restarts, window, .. } = self.options.limits;
-        let story = &self.story;
-        let outcome = match verdict {
-            Verdict::Stopped => Ok(Exit::Ok),
-            Verdict::Forced => Err(ErrorReport::new(
-                Code::StopForced,
-                format!("the agent was told to stop, and not all of it ended in time: {story}"),
-            )),
-            Verdict::NotRestarted(code) => {
-                let told = if code == i32::from(Exit::Usage as u8) { Code::RequestInvalid } else { Code::ConfigInvalid };
-                let message = format!("{story}: it would end so again, and is not started again");
-                Err(ErrorReport::new(told, message).with_fix("Mend what the agent has said, then start the watchdog again"))
+            Phase::WaitingForStore => self.has_no_store(&why).await,
+            _ => {
+                tracing::info!(event = "agent_ended", how = why, "it is not started again");
+                self.story = why;
             }
-            Verdict::TooOften => Err(ErrorReport::new(Code::WatchdogGaveUp, too_often(restarts, window, story))),
-            Verdict::CannotEnd => Err(ErrorReport::new(
-                Code::WatchdogGaveUp,
-                format!("the agent hangs and cannot be ended, not even by force: {story}"),
-            )
-            .with_fix("Its disk or a driver hangs: have it looked at, and start this machine anew")),
-        };
-        match &outcome {
-            Err(error) if error.code == Code::WatchdogGaveUp => {
-                tracing::error!(event = "watchdog_gave_up", code = %error.code, reason = error.message, "nobody starts the agent any more");
-            }
-            Err(error) => {
-                tracing::error!(event = "watchdog_ended", code = %error.code, reason = error.message, "the watchdog ends")
-            }
-            Ok(_) => tracing::info!(event = "watchdog_ended", reason = story, "the watchdog ends"),
-        }
-        outcome
-    }
-
-    /// Measures, writes down and tells what is due. Between two steps, so that it goes on whatever the agent does.
-    async fn look(&mut self) {
-        if self.sampled.is_none_or(|at| at.elapsed() >= self.options.limits.interval)
-            && let Some(usage) = self.agent.usage()
-        {
-            if self.samples.len() == SAMPLES {
-                self.samples.pop_front();
-            }
-            self.samples.push_back(Sample { at_ms: Timestamp::now().as_millisecond(), usage });
-            self.sampled = Some(Instant::now());
-        }
-        self.tell_the_manager();
-        let phase = self.machine.phase();
-        let (state, unanswered) = match phase {
-            Phase::Waiting => (State::Waiting, 0),
-            Phase::Starting => (State::Starting, 0),
-            Phase::Running => (State::Running, 0),
-            Phase::Silent(failures) => (State::Silent, failures),
-            Phase::Ending => (State::Ending, self.options.limits.failures),
-            Phase::Stopping => (State::Stopping, 0),
-            Phase::Done(Verdict::Stopped | Verdict::Forced) => (State::Ended, 0),
-            Phase::Done(_) => (State::GaveUp, 0),
-        };
-        let agent = self.agent.watched();
-        let face = (state, unanswered, agent, self.restarts);
-        let due = self.written.is_none_or(|(at, said)| said != face || at.elapsed() >= self.options.write_every);
-        if !due {
-            return;
-        }
-        let now = Timestamp::now().as_millisecond();
-        if self.record.state != state {
-            self.record.since_ms = now;
-        }
-        let message = match phase {
-            Phase::Done(Verdict::TooOften) => too_often(self.options.limits.restarts, self.options.limits.window, &self.story),
-            Phase::Done(Verdict::NotRestarted(_)) => format!("{}: it would end so again", self.story),
-            Phase::Done(Verdict::CannotEnd) => format!("the agent cannot be ended, not even by force: {}", self.story),
-            _ => self.story.clone(),
-        };
-        let record = Record {
-            state,
-            message,
-            written_at_ms: now,
-            agent,
-            unanswered,
-            samples: self.samples.iter().copied().collect(),
-            ..self.record.clone()
-        };
-        self.record = record.clone();
-        self.written = Some((Instant::now(), face));
-        let path = self.instance.watchdog_record();
-        let written = tokio::time::timeout(WRITE, self.desk.run(move || record::write(&path, &record))).await;
-        let trouble = match written {
-            Ok(Ok(Ok(()))) => return,
-            Ok(Ok(Err(error))) => error.to_string(),
-            Ok(Err(error)) => error.message,
-            Err(_) => format!("it takes longer than {} s", WRITE.as_secs()),
-        };
-        tracing::warn!(event = "watchdog_record_not_written", reason = trouble, "what the watchdog knows is not in its file");
-    }
-
-    /// Under a service manager, the watchdog is the process that is looked after.
-    fn tell_the_manager(&mut self) {
-        let due = |last: Instant, every: Duration| last.elapsed() >= every.saturating_sub(LOOK);
-        if !matches!(self.machine.phase(), Phase::Starting | Phase::Stopping) {
-            self.manager_asked = Instant::now();
-        } else if due(self.manager_asked, MORE.1) {
-            self.manager_asked = Instant::now();
-            self.manager.extend(MORE.0);
-        }
-        if self.manager.sign_of_life_every().is_some_and(|every| due(self.manager_told, every)) {
-            self.manager_told = Instant::now();
-            self.manager.sign_of_life();
         }
     }
-}
-
-fn too_often(restarts: usize, window: Duration, story: &str) -> String {
-    format!("the agent was started again {restarts} times within {} s, and ended once more: {story}", window.as_secs())
 }

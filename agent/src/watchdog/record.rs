@@ -126,21 +126,52 @@ pub fn read(path: &Path) -> Option<Record> {
     serde_json::from_slice::<Record>(&bytes).ok().filter(|record| record.format == FORMAT)
 }
 
-/// What the watchdog of an instance says of an agent that does not answer, as a sentence; none if there is no watchdog, or it has nothing
-/// to say.
+/// What is wrong by the watchdog of an instance, as a sentence; none if there is none, or nothing is wrong as far as it knows.
 #[must_use]
-pub fn said(instance: &Instance) -> Option<String> {
+pub fn trouble(instance: &Instance) -> Option<String> {
     let record = read(&instance.watchdog_record())?;
-    let since = Timestamp::from_millisecond(record.since_ms).map_or_else(|_| "some time ago".to_owned(), |at| format!("{at:.0}"));
-    let message = text::printable(&record.message, 1000);
-    let watches = || lock::holder(&instance.watchdog_lock()).is_some();
-    match record.state {
-        State::GaveUp if !ran_since(instance, record.since_ms) => Some(format!("its watchdog gave up ({since}): {message}")),
-        State::Starting | State::Silent | State::Ending | State::Waiting | State::Stopping if watches() => {
+    let since = since(&record);
+    let message = text::printable(&record.message, 2000);
+    match (record.state, watches(instance)) {
+        (State::GaveUp, holder) if !ran_since(instance, record.since_ms) && holder.as_ref().is_none_or(|h| is_of(&record, h)) => {
+            Some(format!("its watchdog gave up ({since}): {message}"))
+        }
+        (State::Starting | State::Silent | State::Ending | State::Waiting | State::Stopping, Some(holder))
+            if is_of(&record, &holder) =>
+        {
             Some(format!("its watchdog looks after it (since {since}): {message}"))
         }
         _ => None,
     }
+}
+
+/// What the watchdog of an instance says of an agent that does not answer, as a sentence; none only if there is no watchdog, and none that
+/// gave up.
+#[must_use]
+pub fn said(instance: &Instance) -> Option<String> {
+    trouble(instance).or_else(|| {
+        let holder = watches(instance)?;
+        // What it wrote last may be a moment old, or older if the disk is full.
+        let last = read(&instance.watchdog_record()).filter(|record| is_of(record, &holder) && record.state == State::Running);
+        let last = last.map_or_else(String::new, |record| {
+            format!("; since {} the agent has answered, as far as it has written down", since(&record))
+        });
+        Some(format!("its watchdog runs and looks after it ({holder}){last}"))
+    })
+}
+
+fn since(record: &Record) -> String {
+    Timestamp::from_millisecond(record.since_ms).map_or_else(|_| "some time ago".to_owned(), |at| format!("{at:.0}"))
+}
+
+/// The watchdog that is at work, as it names itself.
+fn watches(instance: &Instance) -> Option<String> {
+    lock::holder(&instance.watchdog_lock())
+}
+
+/// True unless the one at work is known to be another one than the one that wrote the record.
+fn is_of(record: &Record, holder: &str) -> bool {
+    !holder.starts_with("watchdog process ") || holder.starts_with(&format!("watchdog process {} ", record.watchdog.pid))
 }
 
 /// True if an agent wrote a log after that: what the watchdog said is then an old story.
@@ -198,9 +229,19 @@ pub(super) mod tests {
         assert_eq!(said(&instance), None, "nobody is there");
         let lock = lock::Lock::acquire(&instance.watchdog_lock(), "a watchdog").unwrap();
         assert!(said(&instance).unwrap().contains("looks after it"));
+        assert!(trouble(&instance).unwrap().contains("looks after it"));
         write(&instance.watchdog_record(), &record(State::Running)).unwrap();
-        assert_eq!(said(&instance), None);
+        assert_eq!(trouble(&instance), None);
+        assert!(said(&instance).unwrap().contains("its watchdog runs"), "it is there, whatever it wrote last");
         drop(lock);
+        // What another one wrote is an old story.
+        write(&instance.watchdog_record(), &record(State::GaveUp)).unwrap();
+        let lock = lock::Lock::acquire(&instance.watchdog_lock(), "watchdog process 4711 (x)").unwrap();
+        assert_eq!(trouble(&instance), None);
+        let sentence = said(&instance).unwrap();
+        assert!(sentence.contains("its watchdog runs") && sentence.contains("4711"), "{sentence}");
+        drop(lock);
+        assert!(trouble(&instance).unwrap().contains("gave up"));
         // An agent that ran later.
         write(&instance.watchdog_record(), &Record { since_ms: 1000, ..record(State::GaveUp) }).unwrap();
         std::fs::create_dir(instance.logs()).unwrap();

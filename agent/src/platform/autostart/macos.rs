@@ -5,12 +5,16 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use waybill_shared::fs::{atomic, folder};
 use waybill_shared::{paths, text};
 
 use super::Entry;
 use crate::platform::service::launchd::{self, Job};
+
+/// How long launchd waits for what it has started, if that is the agent itself: as much as any agent may be told to take.
+const LONGEST_STOP: Duration = Duration::from_secs(610);
 
 /// A program that is started by launchd has no terminal.
 pub(super) const STARTS_AGENT_ITSELF: bool = true;
@@ -42,7 +46,7 @@ pub(super) fn read(name: &str) -> Result<Option<Entry>, String> {
 
 pub(super) fn write(name: &str, _instance: &str, command: &[String]) -> Result<Vec<String>, String> {
     let file = file(name)?;
-    let list = launchd::plist::render(&Job { label: &label(name), command, kept_alive: false });
+    let list = launchd::plist::render(&Job { label: &label(name), command, kept_alive: false, longest_stop: LONGEST_STOP });
     folder::create(&atomic::folder_of(&file))
         .and_then(|()| atomic::replace(&file, list.as_bytes()))
         .map_err(|error| format!("{}: {error}", text::path(&file)))?;

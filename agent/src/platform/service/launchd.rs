@@ -20,21 +20,19 @@ use crate::platform::start as this;
 
 /// Longest time for an answer.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Longest time for a stop: the job's own limit, and some for launchd.
-const STOP: Duration = Duration::from_secs(140);
 
 pub(super) fn service_name(name: &str) -> String {
     name.to_owned()
 }
 
-pub(super) fn install(instance: &Instance, start: bool) -> Result<Done, ErrorReport> {
+pub(super) fn install(instance: &Instance, start: bool, longest_stop: Duration) -> Result<Done, ErrorReport> {
     answers()?;
     let target = Target::of(instance)?;
     let mut steps = Steps::of(target.label.clone());
     let mut changed = false;
     steps.step("write the property list", || {
         let command = command_of(instance).map_err(failed)?;
-        let wanted = plist::render(&Job { label: &target.label, command: &command, kept_alive: true });
+        let wanted = plist::render(&Job { label: &target.label, command: &command, kept_alive: true, longest_stop });
         changed = std::fs::read(&target.file).ok().as_deref() != Some(wanted.as_bytes());
         if changed {
             let written =
@@ -55,7 +53,7 @@ pub(super) fn install(instance: &Instance, start: bool) -> Result<Done, ErrorRep
     Ok(steps.done())
 }
 
-pub(super) fn uninstall(instance: &Instance) -> Result<Done, ErrorReport> {
+pub(super) fn uninstall(instance: &Instance, within: Duration) -> Result<Done, ErrorReport> {
     answers()?;
     let target = Target::of(instance)?;
     let mut steps = Steps::of(target.label.clone());
@@ -65,7 +63,7 @@ pub(super) fn uninstall(instance: &Instance) -> Result<Done, ErrorReport> {
         return Ok(steps.done());
     }
     if loaded {
-        steps.step("stop the job", || target.tell(&["bootout", &target.service()], STOP));
+        steps.step("stop the job", || target.tell(&["bootout", &target.service()], within));
     }
     steps.step("remove the property list", || match std::fs::remove_file(&target.file) {
         Ok(()) => Ok((Outcome::Done, text::path(&target.file))),
@@ -83,12 +81,12 @@ pub(super) fn start(instance: &Instance) -> Result<Done, ErrorReport> {
     Ok(steps.done())
 }
 
-pub(super) fn stop(instance: &Instance) -> Result<Done, ErrorReport> {
+pub(super) fn stop(instance: &Instance, within: Duration) -> Result<Done, ErrorReport> {
     answers()?;
     let target = Target::of(instance)?;
     let mut steps = Steps::of(target.label.clone());
     steps.step("stop the job", || match target.print() {
-        Some(_) => target.tell(&["bootout", &target.service()], STOP),
+        Some(_) => target.tell(&["bootout", &target.service()], within),
         None if target.file.is_file() => Ok((Outcome::Unchanged, "it does not run".to_owned())),
         None => Err(not_installed(&target.label)),
     });

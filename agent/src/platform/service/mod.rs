@@ -24,6 +24,8 @@ mod scm;
 #[cfg(windows)]
 use scm as os;
 
+use std::time::Duration;
+
 use serde::Serialize;
 use waybill_ipc::protocol::AutostartState;
 use waybill_shared::error::{Code, ErrorReport, Exit};
@@ -144,24 +146,28 @@ pub fn name_of(instance: &Instance) -> String {
     os::service_name(&start::name_of("waybill-agent", instance))
 }
 
-/// Makes an instance a service: described, known to the service manager, started by itself and, unless `start` is false, now.
+/// How much longer the service manager is waited for than it waits for the agent.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
+
+/// Makes an instance a service: described, known to the service manager, started by itself and, unless `start` is false, now. `longest_stop`:
+/// how long its agent may take to stop; the service manager is told so.
 ///
 /// # Errors
 /// `ServiceManagerMissing`. What goes wrong later stands in [`Done::error`].
-pub fn install(instance: &Instance, start: bool) -> Result<Done, ErrorReport> {
-    let mut done = os::install(instance, start)?;
+pub fn install(instance: &Instance, start: bool, longest_stop: Duration) -> Result<Done, ErrorReport> {
+    let mut done = os::install(instance, start, longest_stop)?;
     if autostart::status(instance).is_ok_and(|status| status.state == AutostartState::Enabled) {
         done.notes.push("It also starts when you log in (`waybill-agent autostart status`): one of the two is enough".to_owned());
     }
     Ok(done)
 }
 
-/// Stops the service and takes it away. What is not there is no error.
+/// Stops the service and takes it away. What is not there is no error. `longest_stop`: how long its agent may take to stop.
 ///
 /// # Errors
 /// `ServiceManagerMissing`. What goes wrong later stands in [`Done::error`].
-pub fn uninstall(instance: &Instance) -> Result<Done, ErrorReport> {
-    os::uninstall(instance)
+pub fn uninstall(instance: &Instance, longest_stop: Duration) -> Result<Done, ErrorReport> {
+    os::uninstall(instance, longest_stop + STOP_MARGIN)
 }
 
 /// Starts the service and waits until it serves.
@@ -172,12 +178,12 @@ pub fn start(instance: &Instance) -> Result<Done, ErrorReport> {
     os::start(instance)
 }
 
-/// Stops the service and waits until it has.
+/// Stops the service and waits until it has. `longest_stop`: how long its agent may take.
 ///
 /// # Errors
 /// `ServiceManagerMissing`. What goes wrong later stands in [`Done::error`].
-pub fn stop(instance: &Instance) -> Result<Done, ErrorReport> {
-    os::stop(instance)
+pub fn stop(instance: &Instance, longest_stop: Duration) -> Result<Done, ErrorReport> {
+    os::stop(instance, longest_stop + STOP_MARGIN)
 }
 
 /// Asks the service manager.

@@ -5,6 +5,8 @@
 mod host;
 mod manager;
 
+use std::time::Duration;
+
 use waybill_shared::error::{ErrorReport, Exit};
 use waybill_shared::paths::{Instance, Scope};
 
@@ -17,7 +19,7 @@ pub(super) fn service_name(name: &str) -> String {
     name.to_owned()
 }
 
-pub(super) fn install(instance: &Instance, start: bool) -> Result<Done, ErrorReport> {
+pub(super) fn install(instance: &Instance, start: bool, longest_stop: Duration) -> Result<Done, ErrorReport> {
     of_the_machine(instance)?;
     let name = super::name_of(instance);
     let mut steps = Steps::of(name.clone());
@@ -40,7 +42,7 @@ pub(super) fn install(instance: &Instance, start: bool) -> Result<Done, ErrorRep
     });
     steps.step("set its start, its recovery and its end", || {
         let service = service.as_ref().ok_or_else(|| not_installed(&name))?;
-        let unknown = service.configure()?;
+        let unknown = service.configure(longest_stop)?;
         let mut detail = "it starts with the machine, and again after 5 s, 30 s and 60 s if it fails".to_owned();
         if !unknown.is_empty() {
             detail = format!("{detail}; not known to this Windows: {}", unknown.join(", "));
@@ -56,7 +58,7 @@ pub(super) fn install(instance: &Instance, start: bool) -> Result<Done, ErrorRep
     Ok(steps.done())
 }
 
-pub(super) fn uninstall(instance: &Instance) -> Result<Done, ErrorReport> {
+pub(super) fn uninstall(instance: &Instance, within: Duration) -> Result<Done, ErrorReport> {
     of_the_machine(instance)?;
     let name = super::name_of(instance);
     let mut steps = Steps::of(name.clone());
@@ -64,7 +66,7 @@ pub(super) fn uninstall(instance: &Instance) -> Result<Done, ErrorReport> {
         steps.note(format!("There was nothing to do: {name} is not installed"));
         return Ok(steps.done());
     };
-    steps.step("stop the service", || stop_one(&service));
+    steps.step("stop the service", || stop_one(&service, within));
     steps.step("delete the service", || service.delete().map(|()| (Outcome::Done, String::new())));
     Ok(steps.done())
 }
@@ -79,11 +81,13 @@ pub(super) fn start(instance: &Instance) -> Result<Done, ErrorReport> {
     Ok(steps.done())
 }
 
-pub(super) fn stop(instance: &Instance) -> Result<Done, ErrorReport> {
+pub(super) fn stop(instance: &Instance, within: Duration) -> Result<Done, ErrorReport> {
     of_the_machine(instance)?;
     let name = super::name_of(instance);
     let mut steps = Steps::of(name.clone());
-    steps.step("stop the service", || stop_one(&Manager::open(true)?.service(&name)?.ok_or_else(|| not_installed(&name))?));
+    steps.step("stop the service", || {
+        stop_one(&Manager::open(true)?.service(&name)?.ok_or_else(|| not_installed(&name))?, within)
+    });
     Ok(steps.done())
 }
 
@@ -143,10 +147,10 @@ fn start_one(instance: &Instance, service: &manager::Service) -> super::Stepped 
     Ok((Outcome::Done, String::new()))
 }
 
-fn stop_one(service: &manager::Service) -> super::Stepped {
+fn stop_one(service: &manager::Service, within: Duration) -> super::Stepped {
     if !service.status()?.is_up() {
         return Ok((Outcome::Unchanged, "it does not run".to_owned()));
     }
-    service.stop()?;
+    service.stop(within)?;
     Ok((Outcome::Done, String::new()))
 }

@@ -20,8 +20,6 @@ use crate::platform::start;
 const ANSWER: Duration = Duration::from_secs(30);
 /// Longest time for a start: the unit's own limit, and some for the manager.
 const START: Duration = Duration::from_secs(310);
-/// Longest time for a stop, likewise.
-const STOP: Duration = Duration::from_secs(140);
 
 const ALTERNATIVE: &str = "Use `waybill-agent autostart enable` in a desktop session, or let another supervisor (a container, runit, cron's @reboot) \
                            run `waybill-agent run --headless`";
@@ -30,20 +28,20 @@ pub(super) fn service_name(name: &str) -> String {
     unit::unit_name(name)
 }
 
-pub(super) fn install(instance: &Instance, start: bool) -> Result<Done, ErrorReport> {
-    Systemd::of(instance)?.install(instance, start)
+pub(super) fn install(instance: &Instance, start: bool, longest_stop: Duration) -> Result<Done, ErrorReport> {
+    Systemd::of(instance)?.install(instance, start, longest_stop)
 }
 
-pub(super) fn uninstall(instance: &Instance) -> Result<Done, ErrorReport> {
-    Systemd::of(instance)?.uninstall(instance)
+pub(super) fn uninstall(instance: &Instance, within: Duration) -> Result<Done, ErrorReport> {
+    Systemd::of(instance)?.uninstall(instance, within)
 }
 
 pub(super) fn start(instance: &Instance) -> Result<Done, ErrorReport> {
     Systemd::of(instance)?.start(instance)
 }
 
-pub(super) fn stop(instance: &Instance) -> Result<Done, ErrorReport> {
-    Systemd::of(instance)?.stop(instance)
+pub(super) fn stop(instance: &Instance, within: Duration) -> Result<Done, ErrorReport> {
+    Systemd::of(instance)?.stop(instance, within)
 }
 
 pub(super) fn status(instance: &Instance) -> Result<ServiceStatus, ErrorReport> {
@@ -88,7 +86,7 @@ impl Systemd {
         Ok(Self { systemctl: "systemctl".into(), folder, scope: instance.scope })
     }
 
-    fn install(&self, instance: &Instance, start: bool) -> Result<Done, ErrorReport> {
+    fn install(&self, instance: &Instance, start: bool, longest_stop: Duration) -> Result<Done, ErrorReport> {
         self.answers()?;
         let unit = super::name_of(instance);
         let file = self.folder.join(&unit);
@@ -96,7 +94,7 @@ impl Systemd {
         let mut changed = false;
         steps.step("write the unit file", || {
             let program = start::this_program().map_err(failed)?;
-            let wanted = unit::render(&program, instance).map_err(failed)?;
+            let wanted = unit::render(&program, instance, longest_stop).map_err(failed)?;
             changed = std::fs::read(&file).ok().as_deref() != Some(wanted.as_bytes());
             if changed {
                 let written = folder::create(&self.folder).and_then(|()| atomic::replace(&file, wanted.as_bytes()));
@@ -121,7 +119,7 @@ impl Systemd {
         Ok(steps.done())
     }
 
-    fn uninstall(&self, instance: &Instance) -> Result<Done, ErrorReport> {
+    fn uninstall(&self, instance: &Instance, within: Duration) -> Result<Done, ErrorReport> {
         let unit = super::name_of(instance);
         let file = self.folder.join(&unit);
         let there = file.symlink_metadata().is_ok();
@@ -140,7 +138,7 @@ impl Systemd {
                 if !self.show(&unit)?.is_up() {
                     return Ok((Outcome::Unchanged, "it does not run".to_owned()));
                 }
-                self.tell(&["stop", &unit], STOP).map(|_| (Outcome::Done, String::new()))
+                self.tell(&["stop", &unit], within).map(|_| (Outcome::Done, String::new()))
             });
             steps.step("disable the unit", || self.tell(&["disable", &unit], ANSWER).map(|_| (Outcome::Done, String::new())));
         }
@@ -202,7 +200,7 @@ impl Systemd {
         }
     }
 
-    fn stop(&self, instance: &Instance) -> Result<Done, ErrorReport> {
+    fn stop(&self, instance: &Instance, within: Duration) -> Result<Done, ErrorReport> {
         self.answers()?;
         let unit = super::name_of(instance);
         let mut steps = Steps::of(unit.clone());
@@ -211,7 +209,7 @@ impl Systemd {
             match (before.is_known(), before.is_up()) {
                 (false, _) => Err(not_installed(&unit)),
                 (true, false) => Ok((Outcome::Unchanged, "it does not run".to_owned())),
-                (true, true) => self.tell(&["stop", &unit], STOP).map(|_| (Outcome::Done, String::new())),
+                (true, true) => self.tell(&["stop", &unit], within).map(|_| (Outcome::Done, String::new())),
             }
         });
         Ok(steps.done())
@@ -225,7 +223,7 @@ impl Systemd {
         let mut notes = Vec::new();
         let there = std::fs::read_to_string(&file).ok();
         if let (Some(there), Ok(program)) = (&there, start::this_program()) {
-            let wanted = unit::render(&program, instance).unwrap_or_default();
+            let wanted = unit::render(&program, instance, Duration::ZERO).unwrap_or_default();
             if unit::command(there) != unit::command(&wanted) {
                 notes.push(format!(
                     "It runs another command than this program would install: {}",

@@ -1,5 +1,7 @@
 //! The text of a unit of systemd, from its template (systemd.unit(5), systemd.service(5), systemd.exec(5)).
 
+use std::time::Duration;
+
 use waybill_shared::paths::{Instance, Scope};
 
 use crate::platform::start;
@@ -16,11 +18,11 @@ ProtectClock=yes
 RestrictNamespaces=yes
 ";
 
-/// The unit that runs `program` for an instance.
+/// The unit that runs `program` for an instance whose agent takes so long to stop at most.
 ///
 /// # Errors
 /// A sentence: a path cannot stand in a unit.
-pub(super) fn render(program: &str, instance: &Instance) -> Result<String, String> {
+pub(super) fn render(program: &str, instance: &Instance, longest_stop: Duration) -> Result<String, String> {
     let mut command = vec![quoted(program, false)?];
     for argument in instance.arguments_as_text()?.iter().map(String::as_str).chain(["run"]) {
         command.push(quoted(argument, true)?);
@@ -33,6 +35,7 @@ pub(super) fn render(program: &str, instance: &Instance) -> Result<String, Strin
         .replace("@INSTANCE@", &instance.name)
         .replace("@DATA@", &quoted(&start::unicode(&instance.data)?, false)?)
         .replace("@COMMAND@", &command.join(" "))
+        .replace("@STOP@", &longest_stop.as_secs().to_string())
         .replace("@HARDENING@", hardening)
         .replace("@TARGET@", target))
 }
@@ -76,6 +79,8 @@ mod tests {
     use super::*;
     use waybill_shared::paths::InstanceOptions;
 
+    const STOP: Duration = Duration::from_secs(610);
+
     fn instance(folder: &std::path::Path, scope: Scope) -> Instance {
         let options = InstanceOptions { data_dir: Some(folder.to_owned()), scope: Some(scope), ..InstanceOptions::default() };
         Instance::locate(&options).unwrap()
@@ -84,28 +89,32 @@ mod tests {
     #[test]
     fn words_are_quoted_as_systemd_reads_them() {
         let folder = std::path::Path::new("/data/50% $of \"a\\b\"");
-        let unit = render("/opt/my $tools/waybill-agent", &instance(folder, Scope::User)).unwrap();
+        let unit = render("/opt/my $tools/waybill-agent", &instance(folder, Scope::User), STOP).unwrap();
         assert_eq!(
             command(&unit),
             Some(r#""/opt/my $tools/waybill-agent" --scope user --data-dir "/data/50%% $$of \"a\\b\"" run"#)
         );
         assert!(unit.contains("\nRequiresMountsFor=\"/data/50%% $of \\\"a\\\\b\\\"\"\n"), "{unit}");
-        assert!(render("/opt/a\nUser=root/waybill-agent", &instance(folder, Scope::User)).is_err());
+        assert!(render("/opt/a\nUser=root/waybill-agent", &instance(folder, Scope::User), STOP).is_err());
     }
 
     #[test]
     fn a_unit_has_no_place_left_open_and_says_what_the_design_asks_for() {
         let folder = tempfile::tempdir().unwrap();
         for scope in [Scope::User, Scope::Machine] {
-            let unit = render("/opt/waybill/waybill-agent", &instance(folder.path(), scope)).unwrap();
+            let unit = render("/opt/waybill/waybill-agent", &instance(folder.path(), scope), STOP).unwrap();
             assert!(!unit.contains('@'), "{unit}");
             let restart = format!("RestartForceExitStatus={}", waybill_shared::error::Exit::RestartWanted as u8);
             for line in
-                ["Type=notify", "NotifyAccess=main", "TimeoutStopSec=130", "KillMode=mixed", "Restart=on-failure", &restart]
+                ["Type=notify", "NotifyAccess=main", "TimeoutStopSec=610", "KillMode=mixed", "Restart=on-failure", &restart]
             {
                 assert!(unit.lines().any(|there| there == line), "{line}\n{unit}");
             }
             assert!(unit.contains("WatchdogSec="), "{unit}");
+            // A full disk has room again some time, and nobody is there to say so: it is never left alone for good.
+            let restarts = ["StartLimitIntervalSec=0", "RestartSec=10", "RestartPreventExitStatus=2 4 5"];
+            assert!(restarts.iter().all(|line| unit.lines().any(|there| there == *line)), "{unit}");
+            assert!(!unit.contains("StartLimitBurst"), "{unit}");
             // What would hide or write-protect watch folders.
             for hindering in
                 ["ProtectHome", "ProtectSystem", "PrivateTmp", "ReadOnlyPaths", "InaccessiblePaths", "PrivateDevices"]
@@ -130,7 +139,7 @@ mod tests {
         waybill_shared::fs::atomic::replace(&program, b"#!/bin/sh\n").unwrap();
         std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         for (scope, option) in [(Scope::User, "--user"), (Scope::Machine, "--system")] {
-            let unit = render(program.to_str().unwrap(), &instance(folder.path(), scope)).unwrap();
+            let unit = render(program.to_str().unwrap(), &instance(folder.path(), scope), STOP).unwrap();
             let file = folder.path().join(unit_name("waybill-agent-test"));
             waybill_shared::fs::atomic::replace(&file, unit.as_bytes()).unwrap();
             let mut verify = std::process::Command::new("systemd-analyze");

@@ -1,6 +1,8 @@
 //! The text of a job of launchd, from its template (launchd.plist(5)).
 #![cfg_attr(not(target_os = "macos"), allow(dead_code, reason = "only its tests run elsewhere"))]
 
+use std::time::Duration;
+
 const TEMPLATE: &str = include_str!("../../../../../assets/service/waybill-agent.plist");
 
 /// Started again when it ends with an error; not more often than every ten seconds.
@@ -21,6 +23,8 @@ pub(in crate::platform) struct Job<'a> {
     pub command: &'a [String],
     /// Whether it is started again when it fails.
     pub kept_alive: bool,
+    /// How long it may take to stop.
+    pub longest_stop: Duration,
 }
 
 /// The property list of a job.
@@ -29,6 +33,7 @@ pub(in crate::platform) fn render(job: &Job<'_>) -> String {
     TEMPLATE
         .replace("@LABEL@", &escaped(job.label))
         .replace("@ALIVE@\n", &if job.kept_alive { format!("{ALIVE}\n") } else { String::new() })
+        .replace("@STOP@", &job.longest_stop.as_secs().to_string())
         .replace("@ARGUMENTS@", &arguments.join("\n"))
 }
 
@@ -63,7 +68,9 @@ mod tests {
     fn a_job_is_read_back_as_it_was_written() {
         let command = ["/Applications/Way & Bill.app/waybill-agent", "--data-dir", "/a <b>", "run"].map(str::to_owned);
         for kept_alive in [false, true] {
-            let list = render(&Job { label: "waybill-agent", command: &command, kept_alive });
+            let list =
+                render(&Job { label: "waybill-agent", command: &command, kept_alive, longest_stop: Duration::from_secs(610) });
+            assert!(list.contains("<key>ExitTimeOut</key>\n    <integer>610</integer>"), "{list}");
             assert_eq!(arguments(&list), command);
             assert!(!list.contains('@') && !is_disabled(&list), "{list}");
             assert_eq!(list.contains("<key>KeepAlive</key>"), kept_alive, "{list}");

@@ -23,8 +23,6 @@ use crate::platform::service::{ServiceState, ServiceStatus, failed};
 
 /// Longest time for a start; opening a large queue after a power cut takes its time.
 const START: Duration = Duration::from_secs(300);
-/// Longest time for a stop: the agent ends within 120 s, whatever hangs.
-const STOP: Duration = Duration::from_secs(140);
 /// How often a start or a stop is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -32,8 +30,6 @@ const LOOK: Duration = Duration::from_millis(100);
 const AGAIN: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(60)];
 /// After how long without a failure that counts from the beginning, in seconds.
 const FORGET: u32 = 24 * 60 * 60;
-/// How long Windows waits for it when it shuts down, in milliseconds.
-const PRESHUTDOWN: u32 = 130_000;
 
 /// What a service is to be.
 pub(super) struct Wanted {
@@ -218,9 +214,9 @@ impl Service {
         self.change(SERVICE_CONFIG_DESCRIPTION, &info, "its description").map(|_| ())
     }
 
-    /// When it starts, what happens when it fails, how long it may take to end. Gives what this Windows (or what stands in for it) does not
+    /// When it starts, what happens when it fails, how long it may take to end when Windows shuts down. Gives what this Windows (or what stands in for it) does not
     /// know how to set.
-    pub(super) fn configure(&self) -> Result<Vec<&'static str>, ErrorReport> {
+    pub(super) fn configure(&self, longest_stop: Duration) -> Result<Vec<&'static str>, ErrorReport> {
         let delayed = SERVICE_DELAYED_AUTO_START_INFO { fDelayedAutostart: 1 };
         let millis = |after: Duration| u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
         let mut actions = AGAIN.map(|after| SC_ACTION { Type: SC_ACTION_RESTART, Delay: millis(after) });
@@ -233,7 +229,7 @@ impl Service {
         };
         // Also if it ends by itself with an error, as with the wish to be started anew, and not only if it crashes.
         let all = SERVICE_FAILURE_ACTIONS_FLAG { fFailureActionsOnNonCrashFailures: 1 };
-        let end = SERVICE_PRESHUTDOWN_INFO { dwPreshutdownTimeout: PRESHUTDOWN };
+        let end = SERVICE_PRESHUTDOWN_INFO { dwPreshutdownTimeout: millis(longest_stop) };
         let set = [
             ("its delayed start", self.change(SERVICE_CONFIG_DELAYED_AUTO_START_INFO, &delayed, "its delayed start")?),
             ("its recovery", self.change(SERVICE_CONFIG_FAILURE_ACTIONS, &recovery, "its recovery")?),
@@ -318,14 +314,14 @@ impl Service {
         }
     }
 
-    /// Stops it and waits until it has.
-    pub(super) fn stop(&self) -> Result<(), ErrorReport> {
+    /// Stops it and waits until it has, at most so long.
+    pub(super) fn stop(&self, within: Duration) -> Result<(), ErrorReport> {
         let mut said = SERVICE_STATUS::default();
         #[allow(unsafe_code, reason = "services have no binding in std")]
         // SAFETY: the service is open; the structure lives over the call.
         let told = unsafe { ControlService(self.handle.0, SERVICE_CONTROL_STOP, &raw mut said) };
         let refusal = (told == 0).then(|| last(&format!("the service {} cannot be stopped", self.name)));
-        let end = Instant::now() + STOP;
+        let end = Instant::now() + within;
         loop {
             match (self.status()?.0.dwCurrentState, &refusal) {
                 (SERVICE_STOPPED, _) => return Ok(()),
@@ -336,7 +332,7 @@ impl Service {
                     return Err(failed(format!(
                         "the service {} was told to stop and is still at it after {} s",
                         self.name,
-                        STOP.as_secs()
+                        within.as_secs()
                     )));
                 }
             }

@@ -4,6 +4,8 @@ use super::*;
 use std::os::unix::fs::PermissionsExt as _;
 use waybill_shared::paths::InstanceOptions;
 
+const STOP: Duration = Duration::from_secs(610);
+
 /// A service manager in a folder.
 struct Fake {
     folder: tempfile::TempDir,
@@ -77,7 +79,7 @@ fn a_service_is_installed_in_order_and_doing_it_again_changes_nothing() {
     for (scope, whose) in [(Scope::User, "--user "), (Scope::Machine, "--no-ask-password ")] {
         let fake = Fake::new(scope);
         assert_eq!(fake.status().state, ServiceState::NotInstalled);
-        let done = fake.systemd.install(&fake.instance, true).unwrap();
+        let done = fake.systemd.install(&fake.instance, true, STOP).unwrap();
         assert_eq!(done.error, None, "{done:?}");
         assert_eq!(outcomes(&done), [Outcome::Done; 4], "{done:?}");
         let calls = std::fs::read_to_string(fake.folder.path().join("calls")).unwrap();
@@ -87,7 +89,7 @@ fn a_service_is_installed_in_order_and_doing_it_again_changes_nothing() {
         assert_eq!((status.state, status.pid, status.starts_by_itself), (ServiceState::Running, Some(4711), Some(true)));
         assert_eq!(status.since_ms, Some("2026-11-22T00:18:04Z".parse::<jiff::Timestamp>().unwrap().as_millisecond()));
         assert!(status.notes.is_empty(), "{status:?}");
-        let again = fake.systemd.install(&fake.instance, true).unwrap();
+        let again = fake.systemd.install(&fake.instance, true, STOP).unwrap();
         assert_eq!(outcomes(&again), [Outcome::Unchanged, Outcome::Done, Outcome::Unchanged, Outcome::Unchanged], "{again:?}");
         assert_eq!(fake.orders(), ["daemon-reload"]);
     }
@@ -102,7 +104,7 @@ fn each_call_that_fails_is_said_and_leaves_what_the_status_tells() {
     ] {
         let fake = Fake::new(Scope::User);
         fake.break_verb(verb, "it went wrong\n");
-        let done = fake.systemd.install(&fake.instance, true).unwrap();
+        let done = fake.systemd.install(&fake.instance, true, STOP).unwrap();
         let error = done.error.clone().unwrap();
         assert_eq!(error.code, Code::ServiceFailed);
         assert!(error.message.contains("it went wrong") && error.message.contains(verb), "{error}");
@@ -122,7 +124,7 @@ fn each_call_that_fails_is_said_and_leaves_what_the_status_tells() {
         }
         // What was in the way is gone: the same again goes on.
         fake.mend(verb);
-        assert_eq!(fake.systemd.install(&fake.instance, true).unwrap().error, None);
+        assert_eq!(fake.systemd.install(&fake.instance, true, STOP).unwrap().error, None);
         assert_eq!(fake.status().state, ServiceState::Running);
     }
 }
@@ -130,17 +132,17 @@ fn each_call_that_fails_is_said_and_leaves_what_the_status_tells() {
 #[test]
 fn a_service_is_taken_away_and_one_that_is_not_there_is_no_error() {
     let fake = Fake::new(Scope::User);
-    let nothing = fake.systemd.uninstall(&fake.instance).unwrap();
+    let nothing = fake.systemd.uninstall(&fake.instance, STOP).unwrap();
     assert!(nothing.steps.is_empty() && nothing.error.is_none() && nothing.notes[0].contains("is not installed"), "{nothing:?}");
-    fake.systemd.install(&fake.instance, true).unwrap();
+    fake.systemd.install(&fake.instance, true, STOP).unwrap();
     fake.orders();
     fake.break_verb("stop", "it does not want to\n");
-    let failed = fake.systemd.uninstall(&fake.instance).unwrap();
+    let failed = fake.systemd.uninstall(&fake.instance, STOP).unwrap();
     assert_eq!(outcomes(&failed)[0], Outcome::Failed);
     assert_eq!(fake.status().state, ServiceState::Running, "nothing was taken from under a service that runs");
     fake.mend("stop");
     fake.orders();
-    let done = fake.systemd.uninstall(&fake.instance).unwrap();
+    let done = fake.systemd.uninstall(&fake.instance, STOP).unwrap();
     assert_eq!(done.error, None);
     assert_eq!(fake.orders(), ["stop", "disable", "daemon-reload", "reset-failed"]);
     assert_eq!(fake.status().state, ServiceState::NotInstalled);
@@ -150,14 +152,14 @@ fn a_service_is_taken_away_and_one_that_is_not_there_is_no_error() {
 #[test]
 fn starting_and_stopping_say_what_was_so_already_and_what_is_not_there() {
     let fake = Fake::new(Scope::User);
-    for done in [fake.systemd.start(&fake.instance).unwrap(), fake.systemd.stop(&fake.instance).unwrap()] {
+    for done in [fake.systemd.start(&fake.instance).unwrap(), fake.systemd.stop(&fake.instance, STOP).unwrap()] {
         assert!(done.error.unwrap().message.contains("is not installed"));
     }
-    fake.systemd.install(&fake.instance, false).unwrap();
-    assert_eq!(outcomes(&fake.systemd.stop(&fake.instance).unwrap()), [Outcome::Unchanged]);
+    fake.systemd.install(&fake.instance, false, STOP).unwrap();
+    assert_eq!(outcomes(&fake.systemd.stop(&fake.instance, STOP).unwrap()), [Outcome::Unchanged]);
     assert_eq!(outcomes(&fake.systemd.start(&fake.instance).unwrap()), [Outcome::Done]);
     assert_eq!(outcomes(&fake.systemd.start(&fake.instance).unwrap()), [Outcome::Unchanged]);
-    assert_eq!(outcomes(&fake.systemd.stop(&fake.instance).unwrap()), [Outcome::Done]);
+    assert_eq!(outcomes(&fake.systemd.stop(&fake.instance, STOP).unwrap()), [Outcome::Done]);
     assert_eq!(fake.status().state, ServiceState::Stopped);
 }
 
@@ -166,7 +168,7 @@ fn an_agent_that_runs_beside_the_service_is_named_and_not_disturbed() {
     let fake = Fake::new(Scope::User);
     folder::create(&fake.instance.data).unwrap();
     let _runs = waybill_shared::fs::lock::Lock::acquire(&fake.instance.lock(), "process 1 (a test)").unwrap();
-    let error = fake.systemd.install(&fake.instance, true).unwrap().error.unwrap();
+    let error = fake.systemd.install(&fake.instance, true, STOP).unwrap().error.unwrap();
     assert!(error.message.contains("process 1 (a test)") && error.fix.contains("waybill-agent stop"), "{error} {}", error.fix);
     assert!(!fake.orders().contains(&"start".to_owned()));
 }
@@ -175,7 +177,7 @@ fn an_agent_that_runs_beside_the_service_is_named_and_not_disturbed() {
 fn what_needs_root_says_so() {
     let fake = Fake::new(Scope::Machine);
     fake.break_verb("enable", "Failed to enable unit: Access denied\n");
-    let error = fake.systemd.install(&fake.instance, true).unwrap().error.unwrap();
+    let error = fake.systemd.install(&fake.instance, true, STOP).unwrap().error.unwrap();
     assert!(error.fix.contains("sudo"), "{}", error.fix);
 }
 
@@ -186,10 +188,10 @@ fn without_a_service_manager_the_alternatives_are_named() {
     let nowhere = Systemd { systemctl: "/nowhere/systemctl".into(), folder: fake.systemd.folder.clone(), scope: Scope::User };
     for (systemd, why) in [(&fake.systemd, "No medium found"), (&nowhere, "not installed")] {
         for error in [
-            systemd.install(&fake.instance, true).unwrap_err(),
+            systemd.install(&fake.instance, true, STOP).unwrap_err(),
             systemd.start(&fake.instance).unwrap_err(),
-            systemd.stop(&fake.instance).unwrap_err(),
-            systemd.uninstall(&fake.instance).unwrap_err(),
+            systemd.stop(&fake.instance, STOP).unwrap_err(),
+            systemd.uninstall(&fake.instance, STOP).unwrap_err(),
             systemd.status(&fake.instance).unwrap_err(),
         ] {
             assert_eq!(error.code, Code::ServiceManagerMissing);
@@ -203,7 +205,7 @@ fn without_a_service_manager_the_alternatives_are_named() {
 #[test]
 fn a_unit_of_another_installation_is_told() {
     let fake = Fake::new(Scope::User);
-    fake.systemd.install(&fake.instance, true).unwrap();
+    fake.systemd.install(&fake.instance, true, STOP).unwrap();
     let file = fake.systemd.folder.join(crate::platform::service::name_of(&fake.instance));
     let unit = std::fs::read_to_string(&file).unwrap().replace("ExecStart=", "ExecStart=/old");
     atomic::replace(&file, unit.as_bytes()).unwrap();
@@ -212,7 +214,7 @@ fn a_unit_of_another_installation_is_told() {
         "{:?}",
         fake.status()
     );
-    let done = fake.systemd.install(&fake.instance, true).unwrap();
+    let done = fake.systemd.install(&fake.instance, true, STOP).unwrap();
     assert_eq!(outcomes(&done)[0], Outcome::Done);
     assert!(done.notes.iter().any(|note| note.contains("of before")), "the running one is the old one: {done:?}");
     assert!(fake.status().notes.is_empty());
