@@ -72,6 +72,18 @@ fn output_that_is_lost_is_not_success() {
     assert_eq!(status.status.code(), Some(7), "{}", String::from_utf8_lossy(&status.stderr));
 }
 
+/// What an agent does is not what it says: a watchdog would start it again.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_agent_that_was_stopped_in_order_has_been_whoever_reads_what_it_says() {
+    let station = Station::builder().build();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut agent = waybill_tests::agent::command(&station).arg("run").stdout(full).spawn().unwrap();
+    wait_until("it answers", || cli(&station, &["status"]).success());
+    assert!(cli(&station, &["stop"]).success());
+    assert_eq!(agent.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn a_start_says_what_is_hardly_meant() {
     let station = Station::builder().source("ict", |source| source.converter("wsjf").missing()).build();

@@ -162,6 +162,7 @@ pub fn main() -> ExitCode {
         config: cli.instance.config,
         data_dir: cli.instance.data_dir,
     };
+    let answers = !matches!(cli.command, Command::Run(_) | Command::Watchdog(_));
     let exit = match Instance::locate(&options) {
         // As every other fault of the command line.
         Err(reason) => Cli::command().error(clap::error::ErrorKind::ValueValidation, reason).exit(),
@@ -190,7 +191,8 @@ pub fn main() -> ExitCode {
             Command::Demo(args) => with_runtime(demo::main(args)),
         },
     };
-    let exit = if output::was_lost() && exit == Exit::Ok { Exit::Store } else { exit };
+    // What an agent does is not what it says: one that stopped in order has done so, whoever reads.
+    let exit = if answers && output::was_lost() && exit == Exit::Ok { Exit::Store } else { exit };
     ExitCode::from(exit as u8)
 }
 

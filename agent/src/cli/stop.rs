@@ -16,6 +16,7 @@ use super::pin::Pin;
 use super::{client_error, output};
 use crate::access::is_refusal;
 use crate::serve::answers::secret_text;
+use crate::service_manager::longest_stop;
 
 #[derive(Debug, Args)]
 #[command(
@@ -23,16 +24,17 @@ use crate::serve::answers::secret_text;
 nothing is lost; 3 no agent runs; 8 it did not answer or end in time."
 )]
 pub(super) struct StopArgs {
-    /// Longest time for all of it: to ask the agent, and to wait for its end
-    #[arg(long, default_value_t = 125, value_name = "SECONDS")]
-    timeout: u64,
+    /// Longest time for all of it: to ask the agent, and to wait for its end [default: as long as its configuration lets a stop take, and 10 s]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
 }
 
 pub(super) async fn main(instance: &Instance, pin: &Pin, args: StopArgs) -> Result<Exit, ErrorReport> {
     // Everything that a stop needs is within the time, the asking as well.
+    let limit = args.timeout.map_or_else(|| longest_stop(instance), Duration::from_secs);
     let told = Cell::new(false);
-    let result = tokio::time::timeout(Duration::from_secs(args.timeout), stop(instance, pin, &told)).await;
-    let cut_off = result.map_err(|_| too_long(instance, args.timeout, told.get()))??;
+    let result = tokio::time::timeout(limit, stop(instance, pin, &told)).await;
+    let cut_off = result.map_err(|_| too_long(instance, limit.as_secs(), told.get()))??;
     if cut_off.is_empty() {
         output::line("stopped");
         return Ok(Exit::Ok);
