@@ -14,10 +14,11 @@ const SMALL: usize = 600;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 5] = [
+const TARGETS: [(&str, Target); 6] = [
     ("frame_decoder", fuzz::frame_decoder),
     ("config_reader", fuzz::config_reader),
     ("wsjf", fuzz::wsjf),
+    ("wsxf", fuzz::wsxf),
     ("openhtf", fuzz::openhtf),
     ("auto", fuzz::auto),
 ];
@@ -74,6 +75,11 @@ fn the_config_reader_stands_its_corpus() {
 #[test]
 fn the_converter_wsjf_stands_its_corpus() {
     replay("wsjf");
+}
+
+#[test]
+fn the_converter_wsxf_stands_its_corpus() {
+    replay("wsxf");
 }
 
 #[test]

@@ -107,6 +107,20 @@ fn openhtf_records_arrive_with_what_the_arguments_add() {
 }
 
 #[test]
+fn a_report_as_xml_arrives_as_the_same_as_json_would() {
+    let receiver = Receiver::start();
+    let station = Station::builder().source("ate", |s| s.patterns(["*.xml"]).converter("auto")).wats(&receiver).quick().build();
+    let agent = Agent::start(&station);
+    station.drop_file("ate", "uut.xml", &data_file("wsxf/uut-wsxf-export.xml"));
+    agent.wait_for("it is sent", |s| main(s).sent == 1);
+    let reports: Vec<Value> = receiver.reports().into_values().collect();
+    let [report] = &reports[..] else { panic!("{reports:#?}") };
+    assert_eq!((&report["sn"], &report["pn"], &report["result"]), (&"FATTest-325".into(), &"FATPartNo".into(), &"F".into()));
+    assert_eq!(measurements(report), 146);
+    wait_until("the source is in done", || station.done_files("ate").len() == 1);
+}
+
+#[test]
 fn large_reports_and_files_of_many_reports_arrive_whole() {
     let receiver = Receiver::start();
     let station = Station::simple(&receiver);

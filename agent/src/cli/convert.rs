@@ -22,7 +22,7 @@ use crate::convert::unit::Finisher;
 pub(super) struct ConvertArgs {
     /// The file
     file: PathBuf,
-    /// Converter: auto, wsjf, openhtf
+    /// Converter: auto, wsjf, wsxf, openhtf
     #[arg(long = "as", default_value = "auto", value_name = "CONVERTER")]
     converter: String,
     /// A value for the converter, as under [source.arguments]; may be given several times

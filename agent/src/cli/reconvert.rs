@@ -33,7 +33,7 @@ pub(super) struct ReconvertArgs {
     /// Only files taken up to this day (and on it), or before this moment, written alike
     #[arg(long, value_name = "DATE", value_parser = end)]
     to: Option<i64>,
-    /// Only files whose reports this converter made: wsjf, openhtf
+    /// Only files whose reports this converter made: wsjf, wsxf, openhtf
     #[arg(long, value_name = "CONVERTER")]
     converter: Option<String>,
     /// Only files whose name fits: 'SN-42*.json'

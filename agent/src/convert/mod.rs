@@ -1,6 +1,7 @@
 //! From a file's bytes to reports.
 //!
 //! - [`Converter`]: what a format implements; [`formats`]: one file each; [`registry`]: by name or by content
+//! - `ground`: what formats have in common
 //! - [`read`]: files as they are read, new ones and archived ones
 //! - [`pool`]: the bounded pool of threads that read, convert and hand over to the queue
 //! - [`limits`]: what a conversion may cost
@@ -9,6 +10,7 @@
 //! and never drops one silently; a bad unit does not lose the good ones beside it; the same bytes give the same units.
 
 pub mod formats;
+mod ground;
 pub mod limits;
 pub mod pool;
 pub(crate) mod read;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use waybill_shared::config::{Config, Source};
 use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 
-use super::formats::{openhtf::OpenHtf, wsjf::Wsjf};
+use super::formats::{openhtf::OpenHtf, wsjf::Wsjf, wsxf::Wsxf};
 use super::unit::STATION_ARGUMENTS;
 use super::{ConvertError, Converter};
 
@@ -33,7 +33,7 @@ impl Registry {
     /// The built-in converters.
     #[must_use]
     pub fn built_in() -> Self {
-        Self { converters: vec![Arc::new(Wsjf), Arc::new(OpenHtf)] }
+        Self { converters: vec![Arc::new(Wsjf), Arc::new(Wsxf), Arc::new(OpenHtf)] }
     }
 
     /// Names, in the order in which they are listed.

@@ -44,7 +44,7 @@ pub fn convert(converter: &str, bytes: &[u8]) {
         assert!(whole.reports.starts_with(&part.reports), "cut at byte {cut} of {}, it has other reports", bytes.len());
         // One document: it is there as a whole, or not at all.
         let ends = bytes[cut..].iter().any(|byte| !matches!(byte, 0 | b' ' | b'\t' | b'\r' | b'\n'));
-        if whole.converter == Some("wsjf") && ends && !whole.reports.is_empty() {
+        if matches!(whole.converter, Some("wsjf" | "wsxf")) && ends && !whole.reports.is_empty() {
             assert!(part.reports.is_empty() && part.end.is_err(), "cut at byte {cut} of {}, it is whole", bytes.len());
         }
     }

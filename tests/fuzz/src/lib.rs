@@ -15,6 +15,11 @@ pub fn wsjf(bytes: &[u8]) {
     converters::convert("wsjf", bytes);
 }
 
+/// The converter `wsxf`.
+pub fn wsxf(bytes: &[u8]) {
+    converters::convert("wsxf", bytes);
+}
+
 /// The converter `openhtf`.
 pub fn openhtf(bytes: &[u8]) {
     converters::convert("openhtf", bytes);

@@ -2,3 +2,4 @@
 
 pub mod openhtf;
 pub mod wsjf;
+pub mod wsxf;

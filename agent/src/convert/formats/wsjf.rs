@@ -2,6 +2,7 @@
 
 use waybill_shared::report::wsjf::{self, WsjfError};
 
+use crate::convert::ground::verdict::contradictions;
 use crate::convert::{Argument, ConvertError, Converter, Input, Sink, Unit};
 
 /// The converter `wsjf`.
@@ -36,8 +37,8 @@ impl Converter for Wsjf {
         for unit in wsjf::read(input.bytes).map_err(convert_error)? {
             let unit = unit.map_err(convert_error).map(|unit| Unit {
                 own_hash: *blake3::hash(&unit.bytes).as_bytes(),
+                notes: contradictions(&unit.report),
                 report: unit.report,
-                notes: Vec::new(),
             });
             if sink(unit).is_break() {
                 return Err(ConvertError::Stopped);

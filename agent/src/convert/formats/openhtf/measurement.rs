@@ -10,8 +10,11 @@ use waybill_shared::report::{Attachment, BooleanMeas, Chart, Num, NumericMeas, S
 use waybill_shared::schema::{FaultKind, Value};
 use waybill_shared::text::printable;
 
-use super::validator::{self, Limits, Parsed, TextLimit};
-use super::walk::{Lines, Object, Walk, drop_unset_flag, plain, says_nothing};
+use super::validator::{self, Parsed, TextLimit};
+use crate::convert::ground::limits::Limits;
+use crate::convert::ground::number;
+use crate::convert::ground::object::{Object, drop_unset_flag, plain, says_nothing};
+use crate::convert::ground::walk::{Lines, Walk};
 
 /// Longest name of a step, and longest file name of an attachment (report model).
 pub(super) const NAME_MAX: usize = 100;
@@ -367,7 +370,7 @@ fn curve(rows: &Value) -> Option<(String, String)> {
 fn plot_number(value: &Value) -> Option<Num> {
     match value {
         Value::Number(number) => Some(Num::Finite(number.clone())),
-        Value::String(text) => validator::number(text).filter(|number| !matches!(number, Num::Finite(_))),
+        Value::String(text) => number::plain(text).filter(|number| !matches!(number, Num::Finite(_))),
         _ => None,
     }
 }

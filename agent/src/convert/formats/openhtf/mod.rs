@@ -3,7 +3,7 @@
 //! - `record`: one object to one unit: header, metadata, log
 //! - `phase`: a phase to a sequence call, its attachments to steps
 //! - `measurement`: a measurement to a step; `validator`: the texts of its validators to comparators and limits
-//! - `walk`: where the reading stands, its faults and notes, and what no field of a report takes
+//! - `time`: times in milliseconds
 //!
 //! Sources: openhtf 1.6.3 (`core/test_record.py`, `core/measurements.py`, `core/phase_executor.py`, `util/validators.py`,
 //! `util/data.py`, `output/callbacks/json_factory.py`) and the files in tests/data/openhtf. What those fix:
@@ -28,8 +28,8 @@ mod phase;
 mod record;
 #[cfg(test)]
 mod tests;
+mod time;
 mod validator;
-mod walk;
 
 use std::borrow::Cow;
 

@@ -8,7 +8,9 @@ use waybill_shared::schema::{FaultKind, Value};
 use waybill_shared::text::printable;
 
 use super::measurement::{self, NAME_MAX};
-use super::walk::{Lines, Object, Walk, drop_unset_flag, iso_8601, plain, says_nothing};
+use super::time::iso_8601;
+use crate::convert::ground::object::{Object, drop_unset_flag, plain, says_nothing};
+use crate::convert::ground::walk::{Lines, Walk};
 
 /// Longest error text of a step, and longest name of a sequence (report model).
 const ERROR_MESSAGE_MAX: usize = 200;

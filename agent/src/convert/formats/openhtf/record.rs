@@ -10,7 +10,9 @@ use waybill_shared::text::printable;
 
 use super::measurement::{ATTACHMENT_MAX, NAME_MAX};
 use super::phase::{self, SEQUENCE_NAME_MAX};
-use super::walk::{Lines, Micros, Object, Walk, drop_unset_flag, iso_8601, micros, plain};
+use super::time::{Micros, iso_8601, micros};
+use crate::convert::ground::object::{Object, drop_unset_flag, plain};
+use crate::convert::ground::walk::{Lines, Walk};
 use crate::convert::{ConvertError, Input, Unit};
 
 /// Names of metadata, most telling first, as they are without case and punctuation.

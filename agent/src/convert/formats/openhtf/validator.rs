@@ -7,28 +7,8 @@
 
 use waybill_shared::report::Num;
 
-/// What a number has to keep.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Limits {
-    /// One value.
-    Equal(Num),
-    /// Any other value.
-    NotEqual(Num),
-    /// At least one of both.
-    Range {
-        /// Lower bound.
-        low: Option<Bound>,
-        /// Upper bound.
-        high: Option<Bound>,
-    },
-}
-
-/// One end of a range.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Bound {
-    limit: Num,
-    inclusive: bool,
-}
+use crate::convert::ground::limits::{Bound, Limits};
+use crate::convert::ground::number;
 
 /// Limits read from a validator.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +31,7 @@ pub(super) struct TextLimit {
 /// Limits of a numeric measurement.
 pub(super) fn numeric(text: &str) -> Option<Parsed<Limits>> {
     if let Some(equal) = equal_to(text) {
-        return Some(Parsed { limits: Limits::Equal(number(equal)?), whole: true });
+        return Some(Parsed { limits: Limits::Equal(number::plain(equal)?), whole: true });
     }
     comparison(text).or_else(|| within_percent(text))
 }
@@ -84,78 +64,6 @@ pub(super) fn flag(text: &str) -> Option<bool> {
     }
 }
 
-impl Limits {
-    /// The comparator of the report model.
-    pub(super) fn comp_op(&self) -> &'static str {
-        match self {
-            Self::Equal(_) => "EQ",
-            Self::NotEqual(_) => "NE",
-            Self::Range { low, high } => match (low.as_ref().map(|b| b.inclusive), high.as_ref().map(|b| b.inclusive)) {
-                (Some(true), Some(true)) => "GELE",
-                (Some(true), Some(false)) => "GELT",
-                (Some(false), Some(true)) => "GTLE",
-                (Some(false), Some(false)) => "GTLT",
-                (Some(true), None) => "GE",
-                (Some(false), None) => "GT",
-                (None, Some(true)) => "LE",
-                (None, Some(false)) => "LT",
-                (None, None) => "LOG",
-            },
-        }
-    }
-
-    /// The limits as a report carries them: a single one, of whatever kind, is the low one.
-    pub(super) fn low_and_high(self) -> (Option<Num>, Option<Num>) {
-        match self {
-            Self::Equal(limit) | Self::NotEqual(limit) => (Some(limit), None),
-            Self::Range { low: None, high } => (high.map(|bound| bound.limit), None),
-            Self::Range { low, high } => (low.map(|bound| bound.limit), high.map(|bound| bound.limit)),
-        }
-    }
-
-    /// Whether a value keeps them.
-    pub(super) fn hold(&self, value: f64) -> bool {
-        #[expect(clippy::float_cmp, reason = "OpenHTF compares so, too")]
-        match self {
-            Self::Equal(limit) => value == limit.as_f64(),
-            Self::NotEqual(limit) => value != limit.as_f64(),
-            Self::Range { low, high } => {
-                let above = |b: &Bound| value > b.limit.as_f64() || (b.inclusive && value == b.limit.as_f64());
-                let below = |b: &Bound| value < b.limit.as_f64() || (b.inclusive && value == b.limit.as_f64());
-                !value.is_nan() && low.as_ref().is_none_or(above) && high.as_ref().is_none_or(below)
-            }
-        }
-    }
-
-    /// Both limits in one, where one comparator can say it: a lower bound and an upper one.
-    pub(super) fn and(&self, other: &Self) -> Option<Self> {
-        match (self, other) {
-            (Self::Range { low: Some(low), high: None }, Self::Range { low: None, high: Some(high) })
-            | (Self::Range { low: None, high: Some(high) }, Self::Range { low: Some(low), high: None }) => {
-                Some(Self::Range { low: Some(low.clone()), high: Some(high.clone()) })
-            }
-            _ => None,
-        }
-    }
-}
-
-/// A number as Python writes it, and as people do (`+5`, `.5`, `5.`), with its digits.
-pub(super) fn number(text: &str) -> Option<Num> {
-    let text = text.trim();
-    match text {
-        "nan" => return Some(Num::NaN),
-        "inf" | "+inf" => return Some(Num::Infinity),
-        "-inf" => return Some(Num::NegInfinity),
-        _ => {}
-    }
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
-    };
-    let zero = if digits.starts_with('.') { "0" } else { "" };
-    Num::parse(&format!("{sign}{zero}{}", digits.strip_suffix('.').unwrap_or(digits)))
-}
-
 /// `a <= x <= b` and all its shorter and strict forms, in both directions.
 fn comparison(text: &str) -> Option<Parsed<Limits>> {
     let (mut operands, mut operators) = (Vec::new(), Vec::new());
@@ -168,20 +76,20 @@ fn comparison(text: &str) -> Option<Parsed<Limits>> {
     operands.push(rest);
     let x = operands.iter().position(|operand| is_value(operand))?;
     if operators.len() == 1 && matches!(operators[0], "==" | "!=") {
-        let limit = number(operands[1 - x])?;
+        let limit = number::plain(operands[1 - x])?;
         let limits = if operators[0] == "==" { Limits::Equal(limit) } else { Limits::NotEqual(limit) };
         return Some(Parsed { limits, whole: true });
     }
     let (mut low, mut high) = (None, None);
     for (index, operand) in operands.iter().enumerate().filter(|&(index, _)| index != x) {
         // A marginal limit warns, it does not fail: it stays in the text.
-        if operand.trim().strip_prefix("Marginal:").is_some_and(|marginal| number(marginal).is_some()) {
+        if operand.trim().strip_prefix("Marginal:").is_some_and(|marginal| number::plain(marginal).is_some()) {
             continue;
         }
         // Left of x the operator is the one that follows the operand, right of x the one before it.
         let operator = if index < x { operators[index] } else { operators[index - 1] };
         let lower = (index < x) == operator.starts_with('<');
-        let bound = Bound { limit: number(operand)?, inclusive: operator.ends_with('=') };
+        let bound = Bound { limit: number::plain(operand)?, inclusive: operator.ends_with('=') };
         let end = if lower { &mut low } else { &mut high };
         if matches!(operator, "==" | "!=") || end.replace(bound).is_some() {
             return None;
@@ -211,7 +119,7 @@ fn within_percent(text: &str) -> Option<Parsed<Limits>> {
     let rest = text.strip_prefix("'x' is within ").or_else(|| text.strip_prefix("Within "))?;
     let rest = rest.split_once(". Marginal:").map_or(rest, |(limits, _)| limits);
     let (percent, expected) = rest.split_once("% of ")?;
-    let (percent, expected) = (number(percent)?.as_f64(), number(expected)?.as_f64());
+    let (percent, expected) = (number::plain(percent)?.as_f64(), number::plain(expected)?.as_f64());
     let applied = (expected * percent / 100.0).abs();
     let bound = |limit: f64| limit.is_finite().then(|| Bound { limit: Num::from(limit), inclusive: true });
     let (low, high) = (Some(bound(expected - applied)?), Some(bound(expected + applied)?));

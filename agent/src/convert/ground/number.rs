@@ -1,0 +1,73 @@
+//! Numbers as equipment writes them, digit for digit.
+
+use waybill_shared::report::Num;
+
+/// A number as programs write it: no leading zeros, no hexadecimal, a point. What is meant as a text (`007`) is none.
+pub(in crate::convert) fn plain(text: &str) -> Option<Num> {
+    let text = text.trim();
+    if let Some(named) = named(text) {
+        return Some(named);
+    }
+    let (sign, digits) = signed(text);
+    finite(sign, digits)
+}
+
+fn signed(text: &str) -> (&'static str, &str) {
+    match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+fn finite(sign: &str, digits: &str) -> Option<Num> {
+    if !digits.strip_prefix('.').unwrap_or(digits).starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let zero = if digits.starts_with('.') { "0" } else { "" };
+    let (mantissa, exponent) = match digits.find(['e', 'E']) {
+        Some(at) => digits.split_at(at),
+        None => (digits, ""),
+    };
+    Num::parse(&format!("{sign}{zero}{}{exponent}", mantissa.strip_suffix('.').unwrap_or(mantissa)))
+}
+
+/// What C, .NET, LabVIEW, TestStand and Python write in place of a number.
+fn named(text: &str) -> Option<Num> {
+    let upper = text.to_ascii_uppercase();
+    let (sign, name) = signed(&upper);
+    let infinity = || if sign == "-" { Num::NegInfinity } else { Num::Infinity };
+    match name {
+        "NAN" | "1.#QNAN" | "1.#IND" | "1.#SNAN" | "1.#NAN" | "NAN(IND)" | "IND" => Some(Num::NaN),
+        "INF" | "INFINITY" | "1.#INF" => Some(infinity()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_their_digits_and_what_is_meant_as_a_text_is_none() {
+        for (text, expected) in [
+            ("4.70", "4.70"),
+            ("+4.4E-9", "4.4E-9"),
+            (" -.5 ", "-0.5"),
+            ("5.", "5"),
+            ("5.e3", "5e3"),
+            ("0.0", "0.0"),
+            ("-NAN", "NaN"),
+            ("-1.#IND", "NaN"),
+            ("1.#QNAN", "NaN"),
+            ("INF", "Infinity"),
+            ("-Infinity", "-Infinity"),
+            ("123456789012345678901234567890", "123456789012345678901234567890"),
+        ] {
+            let found = plain(text).map(|number| number.to_string().replace('E', "e").replace("e+", "e"));
+            assert_eq!(found.as_deref(), Some(expected.replace('E', "e").as_str()), "{text}");
+        }
+        for text in ["", "-", "+", ".", "E010", "007", "0x1F", "1,5", "1 234", "12V", "--5", "1e", "N/A", "1.2.3"] {
+            assert_eq!(plain(text), None, "{text}");
+        }
+    }
+}

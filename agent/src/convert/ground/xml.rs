@@ -1,0 +1,392 @@
+//! XML as equipment writes it: read as a stream, of which the wanted elements are shown one after the other as a tree.
+//!
+//! - Names are local: prefixes and namespaces differ from tool to tool and say nothing that the names do not.
+//! - A file that ends before its root is closed is [`ConvertError::Incomplete`], wherever it was cut; tags that do not fit are
+//!   [`ConvertError::Malformed`].
+//! - Entities of one's own are not known, so none can be a bomb; nothing is nested deeper than [`DEEPEST`].
+//! - Memory: one wanted element at a time, some forty bytes a node besides its names and texts.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+use std::ops::Range;
+
+use quick_xml::Reader;
+use quick_xml::errors::{Error, IllFormedError, SyntaxError};
+use quick_xml::events::{BytesStart, Event};
+
+use crate::convert::ConvertError;
+
+/// Deepest nesting of elements. The deepest reports seen have some forty levels (TestStand's properties).
+const DEEPEST: usize = 256;
+
+/// A stream of XML.
+pub(in crate::convert) struct Xml<R> {
+    reader: Reader<R>,
+    buffer: Vec<u8>,
+    /// Local names of the elements that are open, the root first.
+    open: Vec<String>,
+    tree: Tree,
+    ended: bool,
+}
+
+/// One element with all that is in it.
+#[derive(Debug, Default)]
+pub(in crate::convert) struct Tree {
+    nodes: Vec<Raw>,
+    /// Names and values of attributes, each as a range of `texts`; an element's stand together.
+    attributes: Vec<(u32, Range<usize>)>,
+    texts: String,
+    names: Names,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    known: Vec<String>,
+    by_text: HashMap<String, u32>,
+}
+
+#[derive(Debug)]
+struct Raw {
+    name: u32,
+    /// Its own text, put together in the order of the file.
+    text: Range<usize>,
+    attributes: Range<usize>,
+    /// Where the element ends among the nodes: what stands between is in it.
+    end: usize,
+    /// Byte of the file where its start tag ends.
+    place: u64,
+}
+
+/// An element of a tree.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::convert) struct Element<'a> {
+    tree: &'a Tree,
+    at: usize,
+}
+
+impl<R: BufRead> Xml<R> {
+    /// Begins to read; the bytes are UTF-8.
+    pub(in crate::convert) fn new(bytes: R) -> Self {
+        let mut reader = Reader::from_reader(bytes);
+        let config = reader.config_mut();
+        // As people and simple programs write it; it stays as it is.
+        config.allow_dangling_amp = true;
+        Self { reader, buffer: Vec::new(), open: Vec::new(), tree: Tree::default(), ended: false }
+    }
+
+    /// The next element that is wanted by the names of those around it and its own, the root first; none at the end of the file. What is inside
+    /// of one that is wanted is not asked for.
+    ///
+    /// # Errors
+    /// [`ConvertError::Incomplete`] and [`ConvertError::Malformed`], with the byte.
+    pub(in crate::convert) fn next(&mut self, wanted: impl Fn(&[String]) -> bool) -> Result<Option<Element<'_>>, ConvertError> {
+        if self.ended {
+            return Ok(None);
+        }
+        loop {
+            self.buffer.clear();
+            let event = self.reader.read_event_into(&mut self.buffer);
+            let place = self.reader.buffer_position();
+            match event.map_err(|error| at(place, &error))? {
+                Event::Start(start) => {
+                    enter(&mut self.open, local(&start), place)?;
+                    if wanted(&self.open) {
+                        self.tree.clear();
+                        self.tree.begin(&start, place)?;
+                        self.rest_of_the_tree()?;
+                        return Ok(Some(Element { tree: &self.tree, at: 0 }));
+                    }
+                }
+                Event::Empty(start) => {
+                    enter(&mut self.open, local(&start), place)?;
+                    let is_wanted = wanted(&self.open);
+                    if is_wanted {
+                        self.tree.clear();
+                        self.tree.begin(&start, place)?;
+                        self.tree.nodes[0].end = 1;
+                    }
+                    self.open.pop();
+                    if is_wanted {
+                        return Ok(Some(Element { tree: &self.tree, at: 0 }));
+                    }
+                }
+                Event::End(_) => {
+                    self.open.pop();
+                }
+                Event::Eof => {
+                    self.ended = true;
+                    return if self.open.is_empty() { Ok(None) } else { Err(self.cut(place)) };
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads what is in the element whose start tag was read last.
+    fn rest_of_the_tree(&mut self) -> Result<(), ConvertError> {
+        let mut inside = vec![0];
+        // Texts of an element that has others in it come in parts.
+        let mut parts: Vec<String> = vec![String::new()];
+        while let Some(&node) = inside.last() {
+            self.buffer.clear();
+            let event = self.reader.read_event_into(&mut self.buffer);
+            let place = self.reader.buffer_position();
+            match event.map_err(|error| at(place, &error))? {
+                Event::Start(start) => {
+                    if inside.len() + self.open.len() > DEEPEST {
+                        return Err(too_deep(place));
+                    }
+                    inside.push(self.tree.begin(&start, place)?);
+                    parts.push(String::new());
+                }
+                Event::Empty(start) => {
+                    let leaf = self.tree.begin(&start, place)?;
+                    self.tree.nodes[leaf].end = leaf + 1;
+                }
+                Event::End(_) => {
+                    let text = parts.pop().unwrap_or_default();
+                    let begin = self.tree.texts.len();
+                    self.tree.texts.push_str(&text);
+                    self.tree.nodes[node].text = begin..self.tree.texts.len();
+                    self.tree.nodes[node].end = self.tree.nodes.len();
+                    inside.pop();
+                }
+                Event::Text(text) => push(&mut parts, &text.xml10_content()),
+                Event::CData(text) => push(&mut parts, &text.xml10_content()),
+                Event::GeneralRef(name) => {
+                    let meant = match name.resolve_char_ref() {
+                        Ok(Some(c)) => c.to_string(),
+                        Ok(None) => predefined(&name).ok_or_else(|| unknown_entity(place, &name))?.to_owned(),
+                        Err(error) => return Err(at(place, &error)),
+                    };
+                    push(&mut parts, &meant);
+                }
+                Event::Eof => return Err(self.cut(place)),
+                _ => {}
+            }
+        }
+        self.open.pop();
+        Ok(())
+    }
+
+    fn cut(&self, place: u64) -> ConvertError {
+        let name = self.open.last().map_or("", String::as_str);
+        ConvertError::Incomplete { place: format!("byte {place}"), reason: format!("<{name}> is not closed") }
+    }
+}
+
+fn push(parts: &mut [String], text: &str) {
+    if let Some(part) = parts.last_mut() {
+        part.push_str(text);
+    }
+}
+
+fn enter(open: &mut Vec<String>, name: &str, place: u64) -> Result<(), ConvertError> {
+    if open.len() >= DEEPEST {
+        return Err(too_deep(place));
+    }
+    open.push(name.to_owned());
+    Ok(())
+}
+
+fn local<'a>(start: &'a BytesStart<'_>) -> &'a str {
+    let name = start.name().into_inner();
+    name.rsplit_once(':').map_or(name, |(_, local)| local)
+}
+
+fn predefined(name: &str) -> Option<&'static str> {
+    quick_xml::escape::resolve_predefined_entity(name)
+}
+
+fn too_deep(place: u64) -> ConvertError {
+    ConvertError::Malformed { place: format!("byte {place}"), reason: format!("elements are nested deeper than {DEEPEST}") }
+}
+
+fn unknown_entity(place: u64, name: &str) -> ConvertError {
+    let name = waybill_shared::text::printable(name, 40);
+    ConvertError::Malformed { place: format!("byte {place}"), reason: format!("the entity &{name}; is not known") }
+}
+
+/// What the reader says, as what it means for a file that may still be written.
+fn at(place: u64, error: &impl ToXmlError) -> ConvertError {
+    let (place, reason) = (format!("byte {place}"), error.reason());
+    if error.is_cut() { ConvertError::Incomplete { place, reason } } else { ConvertError::Malformed { place, reason } }
+}
+
+trait ToXmlError: std::fmt::Display {
+    fn is_cut(&self) -> bool {
+        false
+    }
+    fn reason(&self) -> String {
+        format!("not valid XML: {self}")
+    }
+}
+
+impl ToXmlError for Error {
+    fn is_cut(&self) -> bool {
+        match self {
+            // All of these say that the input ended first.
+            Self::Syntax(
+                SyntaxError::InvalidBangMarkup
+                | SyntaxError::UnclosedPI
+                | SyntaxError::UnclosedXmlDecl
+                | SyntaxError::UnclosedComment
+                | SyntaxError::UnclosedDoctype
+                | SyntaxError::UnclosedCData
+                | SyntaxError::UnclosedTag
+                | SyntaxError::UnclosedSingleQuotedAttributeValue
+                | SyntaxError::UnclosedDoubleQuotedAttributeValue,
+            )
+            | Self::IllFormed(IllFormedError::MissingEndTag(_) | IllFormedError::UnclosedReference) => true,
+            _ => false,
+        }
+    }
+}
+
+impl ToXmlError for quick_xml::events::attributes::AttrError {}
+
+impl Tree {
+    fn clear(&mut self) {
+        self.nodes.clear();
+        self.attributes.clear();
+        self.texts.clear();
+    }
+
+    /// A new element; it ends where the caller says.
+    fn begin(&mut self, start: &BytesStart<'_>, place: u64) -> Result<usize, ConvertError> {
+        let first = self.attributes.len();
+        for attribute in start.attributes() {
+            let attribute = attribute.map_err(|error| at(place, &error))?;
+            let name = attribute.key.into_inner();
+            let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).map_err(|error| {
+                let reason = format!("the attribute {} cannot be read: {error}", waybill_shared::text::printable(name, 40));
+                ConvertError::Malformed { place: format!("byte {place}"), reason }
+            })?;
+            let begin = self.texts.len();
+            self.texts.push_str(&value);
+            let name = self.names.number(name.rsplit_once(':').map_or(name, |(_, local)| local));
+            self.attributes.push((name, begin..self.texts.len()));
+        }
+        let name = self.names.number(local(start));
+        self.nodes.push(Raw { name, text: 0..0, attributes: first..self.attributes.len(), end: self.nodes.len() + 1, place });
+        Ok(self.nodes.len() - 1)
+    }
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.by_text.get(name) {
+            return number;
+        }
+        let number = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+        self.known.push(name.to_owned());
+        self.by_text.insert(name.to_owned(), number);
+        number
+    }
+}
+
+impl<'a> Element<'a> {
+    fn raw(self) -> &'a Raw {
+        &self.tree.nodes[self.at]
+    }
+
+    /// Its local name.
+    pub(in crate::convert) fn name(self) -> &'a str {
+        &self.tree.names.known[self.raw().name as usize]
+    }
+
+    /// Its own text, without what is in its children, as it stands there.
+    pub(in crate::convert) fn text(self) -> &'a str {
+        &self.tree.texts[self.raw().text.clone()]
+    }
+
+    /// An attribute by its local name.
+    pub(in crate::convert) fn attribute(self, name: &str) -> Option<&'a str> {
+        self.attributes().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// All attributes.
+    pub(in crate::convert) fn attributes(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let tree = self.tree;
+        let of =
+            move |(name, value): &'a (u32, Range<usize>)| (tree.names.known[*name as usize].as_str(), &tree.texts[value.clone()]);
+        tree.attributes[self.raw().attributes.clone()].iter().map(of)
+    }
+
+    /// The elements in it, in their order.
+    pub(in crate::convert) fn children(self) -> impl Iterator<Item = Element<'a>> {
+        let (tree, end) = (self.tree, self.raw().end);
+        let mut at = self.at + 1;
+        std::iter::from_fn(move || {
+            let child = (at < end).then_some(Element { tree, at })?;
+            at = child.raw().end;
+            Some(child)
+        })
+    }
+
+    /// Where it stands, for messages.
+    pub(in crate::convert) fn place(self) -> String {
+        format!("<{}> at byte {}", self.name(), self.raw().place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPORTS: &str = r#"<?xml version="1.0"?><?xml:stylesheet href="x"?><!DOCTYPE r>
+        <r:Reports xmlns:r="urn:x"><Other/><r:Report SN="a&amp;b" x:y='1'>t1<Step n="1"><V>4,7 &#937;</V><E/></Step><![CDATA[ <t2> ]]></r:Report>
+        <Report/></r:Reports>"#;
+
+    fn wanted(path: &[String]) -> bool {
+        path == ["Reports", "Report"]
+    }
+
+    #[test]
+    fn wanted_elements_come_one_after_the_other_as_trees() {
+        let mut xml = Xml::new(REPORTS.as_bytes());
+        let report = xml.next(wanted).unwrap().unwrap();
+        assert_eq!((report.name(), report.attribute("SN"), report.attribute("y")), ("Report", Some("a&b"), Some("1")));
+        assert_eq!(report.text(), "t1 <t2> ");
+        let step = report.children().next().unwrap();
+        assert_eq!((step.children().next().unwrap().text(), step.children().count()), ("4,7 Ω", 2));
+        let empty = xml.next(wanted).unwrap().unwrap();
+        assert_eq!((empty.name(), empty.children().count(), empty.attributes().count()), ("Report", 0, 0));
+        assert!(xml.next(wanted).unwrap().is_none() && xml.next(wanted).unwrap().is_none());
+    }
+
+    fn read(text: &str) -> Result<usize, ConvertError> {
+        let mut xml = Xml::new(text.as_bytes());
+        let mut count = 0;
+        while xml.next(|path| path.len() == 2)?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    #[test]
+    fn wherever_it_is_cut_it_is_incomplete() {
+        let whole = REPORTS.trim_end();
+        let root = whole.find("<r:Reports").unwrap() + 1;
+        for cut in (root..whole.len()).filter(|cut| whole.is_char_boundary(*cut)) {
+            assert!(matches!(read(&whole[..cut]), Err(ConvertError::Incomplete { .. })), "{cut}: {:?}", &whole[..cut]);
+        }
+        assert_eq!(read(whole).unwrap(), 3);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_malformed_and_a_bomb_is_none() {
+        for text in [
+            "<a><b></a></b>",
+            "<a><b x=1/></a>",
+            "<a><b>&lol9;</b></a>",
+            "<!DOCTYPE a [<!ENTITY l \"lol\"><!ENTITY l2 \"&l;&l;\">]><a><b>&l2;</b></a>",
+            "</a>",
+        ] {
+            assert!(matches!(read(text), Err(ConvertError::Malformed { .. })), "{text}: {:?}", read(text));
+        }
+        let deep = "<a>".repeat(10_000);
+        assert!(matches!(read(&deep), Err(ConvertError::Malformed { .. })));
+        assert_eq!(read("<a><b>AT&T</b></a>").unwrap(), 1, "as people write it");
+    }
+}
