@@ -21,7 +21,7 @@ use waybill_ipc::codec;
 use waybill_ipc::protocol::{
     ClientKind, ClientMessage, Event, Frozen, PROTOCOL, Reply, Request, ServerMessage, StatusBrief, Update,
 };
-use waybill_ipc::transport::{self, Listener};
+use waybill_ipc::transport::Listener;
 use waybill_ipc::{Client, ClientError};
 use waybill_shared::error::Code;
 
@@ -563,9 +563,6 @@ async fn half_a_frame_and_then_silence_ends_after_the_deadline() {
 
 #[tokio::test]
 async fn a_name_at_which_somebody_answers_is_not_taken_away() {
-    if house::wine_cannot_show("only the first one makes a pipe") {
-        return;
-    }
     let house = House::open(|_| {});
     let error = Listener::bind(&house.endpoint).err().expect("the name is taken");
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse, "{error}");
@@ -582,8 +579,8 @@ async fn the_name_of_a_dead_agent_is_taken_over() {
     drop(std::os::unix::net::UnixListener::bind(endpoint.name()).unwrap());
     assert!(std::path::Path::new(endpoint.name()).exists());
     let listener = Listener::bind(&endpoint).unwrap();
-    let (_stream, accepted) = tokio::join!(transport::connect(&endpoint), listener.accept());
-    transport::check_peer(&accepted.unwrap()).unwrap();
+    let (_stream, accepted) = tokio::join!(waybill_ipc::transport::connect(&endpoint), listener.accept());
+    waybill_ipc::transport::check_peer(&accepted.unwrap()).unwrap();
 }
 
 /// Linux answers a full queue of connections with "try again".
@@ -610,7 +607,7 @@ async fn a_crowd_before_the_door_is_waited_for_and_not_taken_for_a_stranger() {
             listener.accept().await.unwrap();
         }
     };
-    let (stream, ()) = tokio::join!(timeout(SOON, transport::connect(&endpoint)), accepting);
-    transport::check_peer(&stream.unwrap().unwrap()).unwrap();
+    let (stream, ()) = tokio::join!(timeout(SOON, waybill_ipc::transport::connect(&endpoint)), accepting);
+    waybill_ipc::transport::check_peer(&stream.unwrap().unwrap()).unwrap();
     drop(std::fs::remove_file(endpoint.name()));
 }

@@ -40,16 +40,6 @@ pub struct House {
     folder: TempDir,
 }
 
-/// True where a test cannot be answered, because what runs it is not Windows but Wine, which differs in this.
-#[allow(clippy::print_stderr, reason = "who runs the tests is told what was left out")]
-pub fn wine_cannot_show(what: &str) -> bool {
-    let is_wine = std::path::Path::new(r"C:\windows\system32\winecfg.exe").exists();
-    if is_wine {
-        eprintln!("Wine cannot show this: {what}");
-    }
-    is_wine
-}
-
 impl House {
     /// With the default limits, as changed by `limits`.
     pub fn open(limits: impl FnOnce(&mut Ipc)) -> Self {
