@@ -441,6 +441,26 @@ fn a_folder_inside_a_recursive_source_is_no_broken_file_whatever_its_name() {
     assert_source_is_well(&station, &agent, 1);
 }
 
+/// Longer than what Windows takes without being asked for more (260 characters).
+#[test]
+fn a_watch_folder_whose_path_is_very_long_is_watched_as_any_other() {
+    let receiver = Receiver::start();
+    let folder = tempfile::tempdir().unwrap();
+    let long = (0..8).fold(folder.path().to_owned(), |path, part| path.join(format!("{part}{}", "x".repeat(45))));
+    assert!(long.as_os_str().len() > 360);
+    let station = Station::builder()
+        .source("ict", |source| source.patterns(["*.json"]).converter("wsjf").folder(&long))
+        .wats(&receiver)
+        .quick()
+        .build();
+    let agent = Agent::start(&station);
+    let ids = station.drop_reports("ict", 0..3);
+    receiver.wait_for_reports(3);
+    receiver.assert_has_exactly(&ids);
+    wait_for_done(&station, 3);
+    drop(agent);
+}
+
 // ---- equipment that is quicker than we are
 
 #[test]

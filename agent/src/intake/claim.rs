@@ -26,7 +26,7 @@ impl Claims {
     /// # Errors
     /// Who holds it, or why the claim cannot be made.
     pub fn take(&self, folder: &Path, source: &str) -> Result<Arc<Lock>, ErrorReport> {
-        let real = folder.canonicalize().map_err(|error| unavailable(folder, &error))?;
+        let real = real_name(folder).map_err(|error| unavailable(folder, &error))?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = held.get(&real).and_then(Weak::upgrade) {
             return Ok(lock);
@@ -34,6 +34,15 @@ impl Claims {
         let lock = Arc::new(acquire(folder, &real, source)?);
         held.insert(real, Arc::downgrade(&lock));
         Ok(lock)
+    }
+}
+
+/// The one name of a folder that may be reached by several. A disk whose driver does not tell it (some RAM disks on Windows) is no reason not to
+/// take files from there: its folder then goes by the name that it was given.
+fn real_name(folder: &Path) -> std::io::Result<PathBuf> {
+    match folder.canonicalize() {
+        Err(_) if folder.is_dir() => std::path::absolute(folder),
+        result => result,
     }
 }
 
