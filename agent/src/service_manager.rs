@@ -12,12 +12,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior};
 use waybill_shared::config::Shutdown;
-use waybill_shared::paths::Instance;
 
-use crate::agent;
 use crate::desk::Desk;
 use crate::platform::notify::Notify;
-use crate::shutdown::StopAsked;
+use crate::shutdown::{self, StopAsked};
 
 /// Whether the agent makes progress.
 pub type Progress = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -28,19 +26,8 @@ const EVERY: Duration = Duration::from_secs(5);
 const MORE: Duration = Duration::from_secs(20);
 /// Longest start that more time is asked for: a large queue is salvaged within it.
 const LONGEST_START: Duration = Duration::from_secs(600);
-/// What a stop may take besides `shutdown.total_secs`: until the agent ends itself by force, and some for the process to go.
-const STOP_MARGIN: Duration = Duration::from_secs(10);
 /// Longest wait for the configuration to be read.
 const READ: Duration = Duration::from_secs(5);
-
-/// How long an agent of this instance takes to stop at most, by its configuration as it is now (`shutdown.total_secs`, and a margin); as
-/// shipped, if that cannot be read. Reads files.
-#[must_use]
-pub fn longest_stop(instance: &Instance) -> Duration {
-    let total = agent::look_at_config(instance)
-        .map_or_else(|_| Shutdown::default().total_secs, |active| active.effective.config.shutdown.total_secs);
-    Duration::from_secs(total) + STOP_MARGIN
-}
 
 /// Runs beside an agent from before its start to its end; it never returns by itself. `longest_stop`: how long more time is asked for while
 /// it stops; it may block.
@@ -59,8 +46,7 @@ pub async fn accompany(
         let read = async { Desk::open("stop-limit").ok()?.run(longest_stop).await.ok() };
         let longest = tokio::time::timeout(READ, read).await.ok().flatten();
         // As shipped, if the disk hangs.
-        let shipped = || Duration::from_secs(Shutdown::default().total_secs) + STOP_MARGIN;
-        ask_for_time(&notify, longest.unwrap_or_else(shipped)).await;
+        ask_for_time(&notify, longest.unwrap_or_else(|| shutdown::longest(&Shutdown::default()))).await;
     }
     std::future::pending().await
 }
@@ -125,8 +111,6 @@ fn more_after(gone: Duration, longest: Duration) -> Option<Duration> {
 mod tests {
     use std::os::unix::net::UnixDatagram;
     use std::sync::atomic::{AtomicBool, Ordering};
-
-    use waybill_shared::paths::InstanceOptions;
 
     use super::*;
     use crate::shutdown;
@@ -204,15 +188,6 @@ mod tests {
 
     #[test]
     fn more_time_is_asked_for_as_long_as_the_configuration_lets_a_stop_take() {
-        let folder = tempfile::tempdir().unwrap();
-        let data_dir = Some(folder.path().to_owned());
-        let instance = Instance::locate(&InstanceOptions { data_dir, ..InstanceOptions::default() }).unwrap();
-        assert_eq!(longest_stop(&instance), Duration::from_secs(130), "there is none yet");
-        waybill_shared::fs::atomic::replace(&instance.config, b"[shutdown]\ntotal_secs = 600\n").unwrap();
-        assert_eq!(longest_stop(&instance), Duration::from_secs(610));
-        waybill_shared::fs::atomic::replace(&instance.config, b"[shutdown]\ntotal_secs = \"long\"\n").unwrap();
-        assert_eq!(longest_stop(&instance), Duration::from_secs(130), "it cannot be used");
-
         let longest = Duration::from_secs(610);
         let asked = (1..).map(|times| EVERY * times).map_while(|gone| Some((gone, more_after(gone, longest)?)));
         let (gone, more) = asked.clone().last().unwrap();

@@ -20,6 +20,8 @@ const VERIFY: Duration = Duration::from_secs(10);
 const SESSION_END: Duration = Duration::from_secs(4);
 /// How much later than the bound the process is ended by force.
 const GUARD: Duration = Duration::from_secs(5);
+/// What a stop may take besides its bound: until the process is ended by force, and some for it to go.
+const MARGIN: Duration = GUARD.saturating_add(Duration::from_secs(5));
 
 /// What was asked for so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,6 +37,12 @@ pub struct StopRequests(watch::Sender<Asked>);
 /// Waits for a stop to be asked for.
 #[derive(Debug, Clone)]
 pub struct StopAsked(watch::Receiver<Asked>);
+
+/// How long a stop takes at most, for those who wait for the process to be gone.
+#[must_use]
+pub fn longest(config: &Shutdown) -> Duration {
+    Duration::from_secs(config.total_secs) + MARGIN
+}
 
 /// An asker and a waiter.
 #[must_use]

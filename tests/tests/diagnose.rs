@@ -186,7 +186,6 @@ fn a_watchdog_that_gave_up_is_named_with_its_reason_and_its_files_are_in_the_bun
     assert_eq!(found.json("watchdog.json")["state"], "gave_up");
     assert!(found.files["watchdog.log"].contains("watchdog_gave_up"), "{}", found.files["watchdog.log"]);
     // Its agent runs again: an old story.
-    std::thread::sleep(Duration::from_millis(1100));
     let _agent = Agent::start(&station);
     let found = Found::at(&station);
     assert_eq!(found.findings, Vec::<String>::new());

@@ -11,10 +11,9 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::process::Command;
 
 use waybill_ipc::protocol::{HealthState, Reply, Request};
-use waybill_tests::disk::Disk;
+use waybill_tests::disk::{Disk, Mounted};
 use waybill_tests::sample::large_report;
 use waybill_tests::{Agent, Receiver, Station, cli, ipc_client, sample_report, wait_until};
 
@@ -259,7 +258,7 @@ fn a_small_disk_that_is_filled_to_the_last_block_loses_nothing() {
         .queue("min_free_percent", 0)
         .quick()
         .build();
-    let Some(_mounted) = Mounted::small(station.data()) else {
+    let Some(mounted) = Mounted::small(station.data()) else {
         eprintln!("this user may not mount a file system: the other tests of this file stand for it");
         return;
     };
@@ -292,27 +291,10 @@ fn a_small_disk_that_is_filled_to_the_last_block_loses_nothing() {
         Err(refused) => assert!(["No space left", "disk is full"].iter().any(|said| refused.stderr.contains(said)), "{refused}"),
     }
     // Somebody makes room.
-    assert!(Command::new("mount").args(["-o", "remount,size=64m"]).arg(station.data()).status().unwrap().success());
+    mounted.make_larger();
     let agent = Agent::start(&station);
     agent.wait_for("what was taken is there", |s| s.destinations[0].pending >= full.destinations[0].pending);
     receiver.listen_again();
     agent.wait_for("everything is sent", |s| s.destinations[0].sent == 40 && s.sources[0].waiting == 0);
     receiver.assert_has_exactly(&ids);
-}
-
-/// A small file system in memory; unmounted with the value.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn small(folder: PathBuf) -> Option<Self> {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "waybill-test"]).arg(&folder).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(folder))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // Lazily: the agent of a test that failed may still be in it.
-        let _gone = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }

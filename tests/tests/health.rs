@@ -184,6 +184,17 @@ fn little_room_on_the_disk_is_told_before_it_is_none() {
     assert!(["degraded", "unhealthy"].contains(&disk["state"].as_str().unwrap()), "{disk}");
     assert!(disk["values"].to_string().contains("free_bytes"), "{disk}");
     assert_eq!(health(&station, &[]).code(), UNWELL);
+
+    // As a part of the disk; half of it is the most that may be asked for.
+    let builder = builder().setting("health", "disk_warn_percent", 50).queue("min_free_bytes", 0).queue("min_free_percent", 0);
+    let station = builder.folder_destination("archive").build();
+    let _agent = Agent::start(&station);
+    wait_until("the disk is looked at", || !check(&station, "disk")["checked_at_ms"].is_null());
+    let disk = check(&station, "disk");
+    let values = disk["values"].as_array().unwrap();
+    let value = |name| values.iter().find(|pair| pair[0] == name).unwrap()[1].as_str().unwrap().parse::<u64>().unwrap();
+    let is_low = value("free_bytes") < value("total_bytes") / 2;
+    assert_eq!(disk["state"], if is_low { "degraded" } else { "healthy" }, "{disk}");
 }
 
 #[test]

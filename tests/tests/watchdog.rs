@@ -294,7 +294,6 @@ mod unix {
         }
         assert!(cli(&station, &["explain", "watchdog"]).stdout.contains("exit code 13"));
         // Somebody helps: what the watchdog said is an old story.
-        std::thread::sleep(Duration::from_millis(1100));
         assert!(Agent::start(&station).stop().success());
         let output = cli(&station, &["status"]);
         assert!(output.code() == Some(3) && !output.stderr.contains("gave up"), "{output}");

@@ -186,9 +186,7 @@ impl Checks {
     }
 
     fn disk(&self, config: &Config) -> std::io::Result<Check> {
-        let mut limits = disk::Limits::default();
-        limits.degraded.bytes = config.health.disk_warn_bytes;
-        disk::check(self.data.clone(), limits, &self.threads)
+        disk::check(self.data.clone(), disk::Limits::of(config), &self.threads)
     }
 
     fn destination(&self, name: &str, code: Code, config: &Config) -> Check {

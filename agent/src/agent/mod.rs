@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use waybill_ipc::Endpoint;
 use waybill_ipc::protocol::{AgentState, Connection, Event, Role};
 use waybill_ipc::transport::Listener;
-use waybill_shared::config::{Config, DefaultRole, Effective, Identity};
+use waybill_shared::config::{Config, DefaultRole, Effective, Identity, Shutdown};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::fs::lock::{Lock, LockError};
 use waybill_shared::fs::{atomic, is_network_folder, private};
@@ -51,7 +51,7 @@ use crate::serve;
 use crate::serve::hub::Hub;
 use crate::serve::ipc::Service;
 use crate::service_manager::Progress;
-use crate::shutdown::{StopAsked, StopRequests, Stopped};
+use crate::shutdown::{self, StopAsked, StopRequests, Stopped};
 use crate::supervisor::{Supervisor, Task};
 use checks::{Checks, Looked};
 use connections::Connections;
@@ -95,6 +95,14 @@ impl Active {
 pub fn look_at_config(instance: &Instance) -> Result<Active, ErrorReport> {
     let registry = Registry::built_in();
     config::look(instance, &|config| registry.faults(config)).map(Active::from)
+}
+
+/// How long an agent of this instance takes to stop at most, by its configuration as it is now; as shipped, if that cannot be used. Reads
+/// files.
+#[must_use]
+pub fn longest_stop(instance: &Instance) -> Duration {
+    let active = look_at_config(instance);
+    active.map_or_else(|_| shutdown::longest(&Shutdown::default()), |active| shutdown::longest(&active.effective.config.shutdown))
 }
 
 impl From<Loaded> for Active {

@@ -52,7 +52,7 @@ fn leave_a_trace(instance: &Instance, error: &ErrorReport) {
     }
     let Ok(_alone) = Lock::acquire(&instance.lock(), "waybill-agent, which could not start") else { return };
     if let Ok(_log) = crate::log::start(&instance.logs(), &Log::default()) {
-        tracing::error!(event = "agent_not_started", code = %error.code, reason = error.message, fix = error.fix, "it could not start");
+        tracing::error!(event = crate::log::AGENT_NOT_STARTED, code = %error.code, reason = error.message, fix = error.fix, "it could not start");
     }
 }
 
@@ -83,9 +83,7 @@ pub(super) fn serve(
         let (serves, is_ready) = oneshot::channel();
         let mut beside = JoinSet::new();
         let own = instance.clone();
-        beside.spawn(service_manager::accompany(manager.clone(), is_ready, asked.clone(), move || {
-            service_manager::longest_stop(&own)
-        }));
+        beside.spawn(service_manager::accompany(manager.clone(), is_ready, asked.clone(), move || agent::longest_stop(&own)));
         let heard = signals.then(StopSignals::listen).transpose();
         let mut heard = heard.map_err(|error| ErrorReport::new(Code::Internal, format!("signals cannot be heard: {error}")))?;
         let (on_signal, on_session_end) = (stop.clone(), stop.clone());

@@ -6,8 +6,8 @@ use waybill_shared::paths::Instance;
 use waybill_shared::text;
 
 use super::{output, run};
+use crate::agent::longest_stop;
 use crate::platform::service::{self, Done, ServiceState, ServiceStatus};
-use crate::service_manager::longest_stop;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\

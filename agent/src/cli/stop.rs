@@ -15,8 +15,8 @@ use waybill_shared::paths::Instance;
 use super::pin::Pin;
 use super::{client_error, output};
 use crate::access::is_refusal;
+use crate::agent::longest_stop;
 use crate::serve::answers::secret_text;
-use crate::service_manager::longest_stop;
 
 #[derive(Debug, Args)]
 #[command(

@@ -9,7 +9,7 @@ use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::paths::Instance;
 
 use super::{Cli, Command, InstanceArgs, output};
-use crate::service_manager::longest_stop;
+use crate::agent::longest_stop;
 use crate::watchdog::machine::Limits;
 use crate::watchdog::{self, Options};
 

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use waybill_shared::config::Identity;
@@ -157,7 +157,6 @@ struct PoolShared {
     backlog: Arc<Backlog>,
     spool: PathBuf,
     stop: AtomicBool,
-    active: AtomicUsize,
     next_key: AtomicU64,
 }
 
@@ -184,14 +183,7 @@ impl Pool {
         supervisor: &Supervisor,
     ) -> std::io::Result<Self> {
         let (jobs, waiting) = crossbeam_channel::bounded::<Job>(workers as usize * 2);
-        let shared = Arc::new(PoolShared {
-            writer,
-            backlog,
-            spool,
-            stop: AtomicBool::new(false),
-            active: AtomicUsize::new(0),
-            next_key: AtomicU64::new(1),
-        });
+        let shared = Arc::new(PoolShared { writer, backlog, spool, stop: AtomicBool::new(false), next_key: AtomicU64::new(1) });
         let mut pool = Self { jobs, waiting, threads: Vec::new(), shared, supervisor: supervisor.clone() };
         for number in 1..=workers as usize {
             let thread = pool.start_worker(number)?;
@@ -234,7 +226,7 @@ impl Pool {
     /// Conversions that run at this moment; not those that wait.
     #[must_use]
     pub fn active_count(&self) -> usize {
-        self.shared.active.load(Ordering::Acquire)
+        self.threads.iter().filter(|thread| thread.is_at_work()).count()
     }
 
     /// From now on files are handed back unread; what runs may finish.
@@ -265,7 +257,6 @@ fn work(job: Job, shared: &PoolShared) {
         job.tell.tell(Conversion::Stopped);
         return;
     }
-    let _active = Active::of(shared);
     let Job { path, archived, correlation_id, source, last_try, tell } = job;
     let read = || if archived { read_archived(&path, &source) } else { read_file(&path, &source, last_try) };
     let read = std::panic::catch_unwind(AssertUnwindSafe(read));
@@ -276,22 +267,6 @@ fn work(job: Job, shared: &PoolShared) {
     match read {
         Ok(read) => convert(read, correlation_id, &source, last_try, shared, tell),
         Err(conversion) => tell.tell(conversion),
-    }
-}
-
-/// Counts a conversion while it runs.
-struct Active<'a>(&'a PoolShared);
-
-impl<'a> Active<'a> {
-    fn of(shared: &'a PoolShared) -> Self {
-        shared.active.fetch_add(1, Ordering::AcqRel);
-        Self(shared)
-    }
-}
-
-impl Drop for Active<'_> {
-    fn drop(&mut self) {
-        self.0.active.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -11,6 +11,7 @@ use super::facts::{Facts, LogErrors};
 use super::queue::QueueFacts;
 use crate::agent::Active;
 use crate::health::age;
+use crate::health::checks::disk;
 use crate::watchdog;
 
 /// Kinds of errors of the log that are named.
@@ -121,7 +122,7 @@ fn of_files(facts: &Facts, now_ms: i64, found: &mut Vec<String>) {
     let Ok(active) = &facts.config else { return };
     let config = &active.effective.config;
     match &facts.disk {
-        Ok((free, total)) if *total > 0 && *free < config.health.disk_warn_bytes => {
+        Ok((free, total)) if *total > 0 && *free < disk::Limits::of(config).degraded.of(*total) => {
             let what = format!("the data folder's disk has {} MiB left of {} MiB", free >> 20, total >> 20);
             found.push(with_fix(&what, "Free space on it; while it is full, files stay in their folders"));
         }

@@ -27,6 +27,9 @@ use waybill_shared::config::{Log, LogLevel};
 
 use self::files::Files;
 
+/// The event of a start that failed, which is told where an agent at work tells its story.
+pub const AGENT_NOT_STARTED: &str = "agent_not_started";
+
 /// Lines that wait for the disk.
 const WAITING: usize = 8192;
 

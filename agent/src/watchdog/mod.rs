@@ -40,11 +40,11 @@ use waybill_shared::text;
 use self::agent::{Agent, Answer, NotStarted, Started};
 use self::machine::{Ended, Limits, Machine, Phase, Probed, Step};
 use self::record::{FORMAT, Record, Restart, Sample, State};
+use crate::agent::longest_stop;
 use crate::desk::Desk;
 use crate::log::LogGuard;
 use crate::platform::StopSignals;
 use crate::platform::notify::Notify;
-use crate::service_manager::longest_stop;
 
 /// Name of the log file.
 pub const LOG: &str = "watchdog.log";
@@ -281,8 +281,7 @@ impl<'a> Watching<'a> {
             self.look().await;
         }
         let started = {
-            let starting = std::pin::pin!(self.agent.start());
-            let mut starting = starting;
+            let mut starting = std::pin::pin!(self.agent.start());
             tokio::select! {
                 started = &mut starting => started,
                 () = tokio::time::sleep(SOON) => {

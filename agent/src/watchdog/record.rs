@@ -8,17 +8,22 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use waybill_ipc::protocol::LogFilter;
 use waybill_shared::fs::atomic::{self, Access};
 use waybill_shared::fs::lock;
 use waybill_shared::paths::Instance;
 use waybill_shared::text;
 
 use super::process::{Identity, Usage};
+use crate::log;
 
 /// Raised when a reader of before could misunderstand what is written.
 pub(super) const FORMAT: u32 = 1;
 /// More than any record has, bytes.
 const MOST: u64 = 1024 * 1024;
+/// So many of the newest lines of the agent's log, and bytes of it, tell whether it ran since.
+const LINES: usize = 1000;
+const LOOKED_AT: u64 = 1024 * 1024;
 /// The mark of its temporary file.
 const MARK: &str = "watchdog";
 
@@ -174,11 +179,11 @@ fn is_of(record: &Record, holder: &str) -> bool {
     !holder.starts_with("watchdog process ") || holder.starts_with(&format!("watchdog process {} ", record.watchdog.pid))
 }
 
-/// True if an agent wrote a log after that: what the watchdog said is then an old story.
+/// True if an agent wrote into its log after that: what the watchdog said is then an old story. Starts that failed do not count.
 fn ran_since(instance: &Instance, since_ms: i64) -> bool {
-    let written = std::fs::metadata(instance.logs().join("agent.log")).map(|metadata| crate::platform::modified_ns(&metadata));
-    // A second for what a dying agent still wrote.
-    written.is_ok_and(|ns| ns / 1_000_000 > since_ms.saturating_add(1000))
+    let later = LogFilter { since_ms: Some(since_ms.saturating_add(1)), ..LogFilter::default() };
+    let found = log::read::page(&instance.logs(), &later, None, LINES, LOOKED_AT);
+    found.is_ok_and(|found| found.lines.iter().any(|line| line.event.as_deref() != Some(log::AGENT_NOT_STARTED)))
 }
 
 #[cfg(test)]
@@ -242,10 +247,18 @@ pub(super) mod tests {
         assert!(sentence.contains("its watchdog runs") && sentence.contains("4711"), "{sentence}");
         drop(lock);
         assert!(trouble(&instance).unwrap().contains("gave up"));
-        // An agent that ran later.
-        write(&instance.watchdog_record(), &Record { since_ms: 1000, ..record(State::GaveUp) }).unwrap();
+        // Only an agent that ran later makes it an old story: not one that ran before, nor one that could not start.
         std::fs::create_dir(instance.logs()).unwrap();
-        atomic::replace(&instance.logs().join("agent.log"), b"").unwrap();
-        assert_eq!(said(&instance), None);
+        let mut log = String::new();
+        for (at, event, old) in [
+            ("2026-11-21T10:59:59.999Z", "agent_stopped", false),
+            ("2026-11-21T11:00:00.001Z", "agent_not_started", false),
+            ("2026-11-21T11:00:01Z", "agent_starting", true),
+            ("2026-11-21T11:00:02Z", "agent_not_started", true),
+        ] {
+            log += &format!("{{\"timestamp\":\"{at}\",\"level\":\"INFO\",\"message\":\"x\",\"event\":\"{event}\"}}\n");
+            atomic::replace(&instance.logs().join("agent.log"), log.as_bytes()).unwrap();
+            assert_eq!(said(&instance).is_none(), old, "{event} at {at}");
+        }
     }
 }

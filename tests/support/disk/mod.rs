@@ -4,6 +4,8 @@
 //! changes a file of the station. Such a call is a *point*. A test lets the power go before any point, or makes calls fail with an error of
 //! its choice and lets them work again.
 
+mod mounted;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +13,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::Station;
+pub use mounted::Mounted;
 
 /// What a power cut takes of that which was not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

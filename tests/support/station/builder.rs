@@ -13,6 +13,9 @@ use crate::Receiver;
 
 /// A disk with less is nearly full, bytes.
 const LITTLE_ROOM: u64 = 4 * 1024 * 1024 * 1024;
+/// What an agent wants of the room on its disk.
+const ROOM_SETTINGS: [(&str, &str); 4] =
+    [("queue", "min_free_bytes"), ("queue", "min_free_percent"), ("health", "disk_warn_bytes"), ("health", "disk_warn_percent")];
 
 /// A station in the making. Values are anything that becomes a JSON value: texts, numbers, booleans, lists of them.
 pub struct StationBuilder {
@@ -171,9 +174,12 @@ impl StationBuilder {
         let room = waybill_shared::fs::free_space(&root);
         if room.is_ok_and(|(free, total)| free < LITTLE_ROOM.max(total / 20)) {
             // A test speaks of the program, not of the machine that it runs on: on a disk that is nearly full nothing would be taken.
-            eprintln!("the disk of {} is nearly full: this station's queue leaves that out of account", root.display());
-            for name in ["BYTES", "PERCENT"] {
-                environment.entry(format!("WAYBILL_CONFIG_QUEUE_MIN_FREE_{name}")).or_insert_with(|| "0".to_owned());
+            eprintln!("the disk of {} is nearly full: this station leaves that out of account", root.display());
+            for (section, key) in ROOM_SETTINGS {
+                if self.sections.get(section).is_none_or(|keys| get(keys, key).is_none()) {
+                    let variable = format!("WAYBILL_CONFIG_{section}_{key}").to_uppercase();
+                    environment.entry(variable).or_insert_with(|| "0".to_owned());
+                }
             }
         }
         // What the desktop and the service manager of this user start is none of a test's business.

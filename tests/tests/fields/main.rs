@@ -143,7 +143,7 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         "a_thread_that_hangs_is_named_and_ends_the_agent_so_that_it_is_started_again",
         &["health.task_check_secs", "health.task_stall_secs"],
     ),
-    ("health.rs", "little_room_on_the_disk_is_told_before_it_is_none", &["health.disk_warn_bytes"]),
+    ("health.rs", "little_room_on_the_disk_is_told_before_it_is_none", &["health.disk_warn_bytes", "health.disk_warn_percent"]),
     ("fields/agent.rs", "a_report_that_waits_longer_than_is_said_is_told", &["health.oldest_pending_minutes"]),
     ("fields/agent.rs", "lines_are_written_from_the_level_on_that_is_said", &["log.level"]),
     ("fields/agent.rs", "log_files_are_as_large_and_as_many_as_is_said", &["log.max_bytes", "log.max_files"]),

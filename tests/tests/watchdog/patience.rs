@@ -1,7 +1,5 @@
 //! What the watchdog waits for, how long, and what it says meanwhile.
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Instant;
 
 use waybill_tests::Behaviour;
@@ -73,18 +71,6 @@ fn a_store_that_cannot_be_opened_is_tried_until_it_can_and_everybody_is_told() {
     assert_eq!(watchdog.exit().code(), Some(0));
 }
 
-/// The data folder on a small file system in memory; unmounted with the value.
-#[cfg(target_os = "linux")]
-struct Mounted(PathBuf);
-
-#[cfg(target_os = "linux")]
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // Lazily: the agent of a test that failed may still be in it.
-        let _gone = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn a_disk_that_is_full_at_the_start_is_waited_for() {
@@ -97,12 +83,10 @@ fn a_disk_that_is_full_at_the_start_is_waited_for() {
         .quick()
         .build();
     std::fs::create_dir_all(station.data()).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "waybill-test"]).arg(station.data()).output();
-    if !mounted.is_ok_and(|output| output.status.success()) {
+    let Some(_mounted) = waybill_tests::disk::Mounted::small(station.data()) else {
         println!("skipped: no file system may be mounted here");
         return;
-    }
-    let _mounted = Mounted(station.data());
+    };
     let ballast = station.data().join("ballast");
     let filled = std::fs::write(&ballast, vec![0; 7 << 20]).unwrap_err();
     assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);

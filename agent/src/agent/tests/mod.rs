@@ -37,3 +37,16 @@ fn station(folder: &Path, lines: &str) -> Instance {
     std::fs::write(&instance.config, config).unwrap();
     instance
 }
+
+#[test]
+fn a_stop_is_waited_for_as_long_as_the_configuration_lets_it_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = Some(folder.path().to_owned());
+    let instance = Instance::locate(&InstanceOptions { data_dir, ..InstanceOptions::default() }).unwrap();
+    let secs = || super::longest_stop(&instance).as_secs();
+    assert_eq!(secs(), 130, "there is none yet");
+    waybill_shared::fs::atomic::replace(&instance.config, b"[shutdown]\ntotal_secs = 600\n").unwrap();
+    assert_eq!(secs(), 610);
+    waybill_shared::fs::atomic::replace(&instance.config, b"[shutdown]\ntotal_secs = \"long\"\n").unwrap();
+    assert_eq!(secs(), 130, "it cannot be used");
+}

@@ -208,26 +208,17 @@ fn unknown_entity(place: u64, name: &str) -> ConvertError {
 }
 
 /// What the reader says, as what it means for a file that may still be written.
-fn at(place: u64, error: &impl ToXmlError) -> ConvertError {
-    let (place, reason) = (format!("byte {place}"), error.reason());
-    if error.is_cut() { ConvertError::Incomplete { place, reason } } else { ConvertError::Malformed { place, reason } }
+fn at(place: u64, error: &Error) -> ConvertError {
+    let (place, reason) = (format!("byte {place}"), format!("not valid XML: {error}"));
+    if is_cut(error) { ConvertError::Incomplete { place, reason } } else { ConvertError::Malformed { place, reason } }
 }
 
-trait ToXmlError: std::fmt::Display {
-    fn is_cut(&self) -> bool {
-        false
-    }
-    fn reason(&self) -> String {
-        format!("not valid XML: {self}")
-    }
-}
-
-impl ToXmlError for Error {
-    fn is_cut(&self) -> bool {
-        match self {
-            // All of these say that the input ended first.
-            Self::Syntax(
-                SyntaxError::InvalidBangMarkup
+/// True if the input ended before what it began.
+fn is_cut(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Syntax(
+            SyntaxError::InvalidBangMarkup
                 | SyntaxError::UnclosedPI
                 | SyntaxError::UnclosedXmlDecl
                 | SyntaxError::UnclosedComment
@@ -236,14 +227,9 @@ impl ToXmlError for Error {
                 | SyntaxError::UnclosedTag
                 | SyntaxError::UnclosedSingleQuotedAttributeValue
                 | SyntaxError::UnclosedDoubleQuotedAttributeValue,
-            )
-            | Self::IllFormed(IllFormedError::MissingEndTag(_) | IllFormedError::UnclosedReference) => true,
-            _ => false,
-        }
-    }
+        ) | Error::IllFormed(IllFormedError::MissingEndTag(_) | IllFormedError::UnclosedReference)
+    )
 }
-
-impl ToXmlError for quick_xml::events::attributes::AttrError {}
 
 impl Tree {
     fn clear(&mut self) {
@@ -256,7 +242,7 @@ impl Tree {
     fn begin(&mut self, start: &BytesStart<'_>, place: u64) -> Result<usize, ConvertError> {
         let first = self.attributes.len();
         for attribute in start.attributes() {
-            let attribute = attribute.map_err(|error| at(place, &error))?;
+            let attribute = attribute.map_err(|error| at(place, &error.into()))?;
             let name = attribute.key.into_inner();
             let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).map_err(|error| {
                 let reason = format!("the attribute {} cannot be read: {error}", waybill_shared::text::printable(name, 40));

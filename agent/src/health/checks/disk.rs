@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use waybill_shared::config::Config;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::fs::atomic::TEMPORARY_PREFIX;
 use waybill_shared::fs::{free_space, retry_sharing};
@@ -33,14 +34,22 @@ pub struct Limits {
 
 const GIB: u64 = 1024 * 1024 * 1024;
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { degraded: Room { bytes: 2 * GIB, percent: 5 }, unhealthy: Room { bytes: GIB, percent: 2 } }
+impl Limits {
+    /// Those of a configuration: with less than the queue leaves free nothing is taken, which is no health.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let (health, queue) = (&config.health, &config.queue);
+        Self {
+            degraded: Room { bytes: health.disk_warn_bytes, percent: health.disk_warn_percent },
+            unhealthy: Room { bytes: queue.min_free_bytes, percent: queue.min_free_percent },
+        }
     }
 }
 
 impl Room {
-    fn of(self, total: u64) -> u64 {
+    /// Bytes of a disk that has `total`.
+    #[must_use]
+    pub fn of(self, total: u64) -> u64 {
         self.bytes.max(total / 100 * u64::from(self.percent))
     }
 }
@@ -131,7 +140,7 @@ mod tests {
             (19 * GIB, 1000 * GIB, Unhealthy),
         ];
         for (free, total, state) in cases {
-            let finding = judge(free, total, &Limits::default(), "/data");
+            let finding = judge(free, total, &Limits::of(&Config::default()), "/data");
             assert_eq!(
                 (finding.state, finding.error.is_some()),
                 (state, state != Healthy),
@@ -157,7 +166,7 @@ mod tests {
     #[tokio::test]
     async fn a_folder_that_cannot_be_written_is_unhealthy_and_tells_no_numbers() {
         let folder = tempfile::tempdir().unwrap();
-        let check = check(folder.path().join("gone"), Limits::default(), &Threads::default()).unwrap();
+        let check = check(folder.path().join("gone"), Limits::of(&Config::default()), &Threads::default()).unwrap();
         let finding = (check.run)().await.unwrap();
         assert_eq!((finding.state, finding.usable), (Unhealthy, false));
         assert_eq!(finding.error.unwrap().code, Code::DataFolderUnavailable);

@@ -393,6 +393,8 @@ section! {
         task_stall_secs: u64 = 120, rule range(5, 3600), unit "s";
         /// Free space on the data folder's disk below which health is degraded
         disk_warn_bytes: u64 = 2 * 1024 * 1024 * 1024, rule range(0, 1 << 50), unit "bytes";
+        /// Part of the data folder's disk below which health is degraded; what is more of this and `disk_warn_bytes` counts
+        disk_warn_percent: u8 = 5, rule range(0, 50), unit "%";
         /// How long the oldest report may wait before its destination counts as degraded
         oldest_pending_minutes: u64 = 15, rule range(1, 10_080), unit "min";
     }
