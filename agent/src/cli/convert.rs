@@ -14,9 +14,9 @@ use waybill_shared::schema::{Map, Value};
 use waybill_shared::text;
 
 use super::output;
-use crate::convert::Input;
 use crate::convert::registry::{Choice, Registry};
-use crate::convert::unit::Finisher;
+use crate::convert::unit::{Finished, Finisher};
+use crate::convert::{Arguments, Content, Input, Kind, input};
 
 #[derive(Debug, Args)]
 pub(super) struct ConvertArgs {
@@ -103,15 +103,15 @@ fn units(
     arguments: &Map<String, Value>,
     station: &Identity,
 ) -> Result<Vec<Shown>, crate::convert::ConvertError> {
-    let converter = choice.of(bytes)?;
+    let content = Content::Bytes(bytes);
+    let converter = choice.of(&content.head().map_err(input::unreadable)?)?;
     let file_name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut finisher = Finisher::new(converter.name(), "dry-run", station, arguments, modified);
+    let input = Input { content, file_name: &file_name, modified, arguments: Arguments::new(arguments) };
+    let mut finisher = Finisher::new(converter.name(), "dry-run", station, input);
     let mut shown = Vec::new();
-    converter.convert(&Input { bytes, file_name: &file_name, modified, arguments }, &mut |unit| {
-        let finished = unit.and_then(|unit| {
-            let notes = unit.notes.clone();
-            finisher.finish(unit).map(|(_, report)| Shown::Report(Box::new(report), notes))
-        });
+    converter.convert(&input, &mut |unit| {
+        let finished = unit.and_then(|unit| finisher.finish(unit));
+        let finished = finished.map(|Finished { report, notes, .. }| Shown::Report(Box::new(report), notes));
         let number = shown.len() + 1;
         shown.push(finished.unwrap_or_else(|error| Shown::Error(error.report(&format!("{file_name}, unit {number}")))));
         ControlFlow::Continue(())
@@ -126,13 +126,8 @@ fn arguments(pairs: &[String], registry: &Registry, converter: &str) -> Result<M
             let (key, value) = pair
                 .split_once('=')
                 .ok_or_else(|| ErrorReport::new(Code::RequestInvalid, format!("{pair:?} is not of the form KEY=VALUE")))?;
-            // A number where the converter takes one; a part number of digits stays a text.
-            let number = value.parse::<i64>().map(Value::from).ok();
-            let as_number = number.filter(|number| {
-                let alone = Map::from_iter([(key.to_owned(), number.clone())]);
-                registry.argument_faults(converter, &alone, "").is_empty()
-            });
-            Ok((key.to_owned(), as_number.unwrap_or_else(|| Value::from(value))))
+            let kind = registry.argument(converter, key).map_or(Kind::Text, |argument| argument.kind);
+            Ok((key.to_owned(), kind.value(value)))
         })
         .collect::<Result<Map<_, _>, ErrorReport>>()?;
     let faults = registry.argument_faults(converter, &arguments, "--argument");

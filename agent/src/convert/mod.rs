@@ -1,6 +1,8 @@
 //! From a file's bytes to reports.
 //!
 //! - [`Converter`]: what a format implements; [`formats`]: one file each; [`registry`]: by name or by content
+//! - [`about`]: what a converter says of itself, and the values that a source can give it; [`common`]: those that all take
+//! - [`input`]: the file as a converter sees it
 //! - `ground`: what formats have in common
 //! - [`read`]: files as they are read, new ones and archived ones
 //! - [`pool`]: the bounded pool of threads that read, convert and hand over to the queue
@@ -9,33 +11,27 @@
 //! A converter sees bytes and gives units; it touches no file, no clock and no network. Invariants: it never invents a value
 //! and never drops one silently; a bad unit does not lose the good ones beside it; the same bytes give the same units.
 
+pub mod about;
+pub mod common;
 pub mod formats;
 mod ground;
+pub mod input;
 pub mod limits;
 pub mod pool;
 pub(crate) mod read;
 pub mod registry;
+#[cfg(test)]
+mod testing;
 pub mod unit;
 
 use std::ops::ControlFlow;
 
-use jiff::Timestamp;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::report::Report;
-use waybill_shared::schema::{Fault, Map, Value};
+use waybill_shared::schema::Fault;
 
-/// What a converter is given.
-#[derive(Debug, Clone, Copy)]
-pub struct Input<'a> {
-    /// The whole file.
-    pub bytes: &'a [u8],
-    /// Its name, without folders.
-    pub file_name: &'a str,
-    /// When it was last written: the time of a unit whose file names none.
-    pub modified: Timestamp,
-    /// The source's values for what the file does not say, checked against [`Converter::arguments`].
-    pub arguments: &'a Map<String, Value>,
-}
+pub use self::about::{About, Argument, Arguments, Kind};
+pub use self::input::{Content, Input};
 
 /// One unit of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +66,12 @@ pub enum ConvertError {
     /// The format is right and what it says is not a valid report.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Faults(Vec<Fault>),
+    /// The file could be opened and not be read to its end; it is tried again.
+    #[error("it cannot be read: {reason}")]
+    Unreadable {
+        /// What the system says.
+        reason: String,
+    },
     /// Whoever takes the units wants no more: the agent stops, or the queue cannot take them.
     #[error("the conversion was stopped")]
     Stopped,
@@ -90,20 +92,10 @@ impl ConvertError {
                 };
                 ErrorReport::new(Code::ReportInvalid, message).with_details(faults.clone())
             }
+            Self::Unreadable { .. } => ErrorReport::new(Code::FileUnreadable, format!("{file}: {self}")),
             Self::Stopped => ErrorReport::new(Code::ConverterFailed, format!("{file}: {self}")),
         }
     }
-}
-
-/// A value that a source can give its converter.
-#[derive(Debug, Clone, Copy)]
-pub struct Argument {
-    /// Key under `[source.arguments]`.
-    pub name: &'static str,
-    /// What it is for, one line.
-    pub help: &'static str,
-    /// Whether it is a whole number; else it is a text.
-    pub number: bool,
 }
 
 /// Takes units as they come; `Break` asks the converter to stop with [`ConvertError::Stopped`].
@@ -111,14 +103,12 @@ pub type Sink<'a> = dyn FnMut(Result<Unit, ConvertError>) -> ControlFlow<()> + '
 
 /// A format.
 pub trait Converter: Send + Sync {
-    /// Its name in the configuration. Part of every derived id: it never changes.
-    fn name(&self) -> &'static str;
-    /// What it reads, one line.
-    fn help(&self) -> &'static str;
-    /// True if a file that was cut anywhere is recognised as [`ConvertError::Incomplete`]; such a file may be read early.
-    fn has_end_mark(&self) -> bool;
-    /// What a source can give it.
-    fn arguments(&self) -> &'static [Argument];
+    /// What it says of itself.
+    fn about(&self) -> &About;
+    /// Its name in the configuration. Part of every derived id.
+    fn name(&self) -> &str {
+        self.about().name
+    }
     /// How sure it is, 0 to 100, that a file that begins with these bytes (up to 64 KiB) is its own.
     fn sniff(&self, head: &[u8]) -> u8;
     /// Reads a file, handing each unit to `sink` as soon as it is known, a bad one as an error.

@@ -20,7 +20,7 @@ use waybill_shared::text;
 use super::limits::{Budget, is_chunk};
 use super::read::{FileRead, each_unit, read_archived, read_file};
 use super::registry::Choice;
-use super::unit::{self, Finisher};
+use super::unit::{self, Finished, Finisher};
 use super::{ConvertError, Unit};
 use crate::queue::{Backlog, Command, Committed, Fingerprint, NewEntry, NewFile, QueueError, Writer};
 use crate::supervisor::{Spec, Starts, Supervisor, Thread};
@@ -334,6 +334,10 @@ fn convert(
             handover.abandon();
             return tell.tell(Conversion::Incomplete { error: error.report(&shown).with_correlation(correlation_id) });
         }
+        Err(error @ ConvertError::Unreadable { .. }) => {
+            handover.abandon();
+            return tell.tell(Conversion::Unreadable { error: error.report(&shown).with_correlation(correlation_id) });
+        }
         Err(error) => Some(error),
     };
     let broken = handover.describe_broken(&shown, file_error);
@@ -363,15 +367,12 @@ impl Handover<'_> {
     fn take(&mut self, unit: Result<Unit, ConvertError>, finisher: &mut Finisher<'_>) -> ControlFlow<()> {
         let number = self.units;
         self.units += 1;
-        let finished = unit.and_then(|unit| {
-            for note in &unit.notes {
-                tracing::info!(event = "conversion_note", correlation_id = %self.correlation_id, unit = number, note = %note, "noticed while converting");
-            }
-            finisher.finish(unit)
-        });
-        match finished {
-            Ok((id, report)) => match unit::entry(id, &report, &self.shared.spool) {
+        match unit.and_then(|unit| finisher.finish(unit)) {
+            Ok(Finished { id, report, notes }) => match unit::entry(id, &report, &self.shared.spool) {
                 Ok(entry) => {
+                    for note in &notes {
+                        tracing::info!(event = "conversion_note", correlation_id = %self.correlation_id, unit = number, note = %note, "noticed while converting");
+                    }
                     self.bytes += entry.payload.waiting_bytes();
                     self.reports += 1;
                     self.entries.push(entry);

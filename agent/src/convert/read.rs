@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::text;
 
+use super::input::unreadable;
 use super::pool::{Conversion, SourceContext};
 use super::unit::Finisher;
-use super::{ConvertError, Input, Unit};
+use super::{Arguments, Content, ConvertError, Input, Unit};
 use crate::archive;
 use crate::platform::{self, FileStat};
 use crate::queue::Fingerprint;
@@ -91,12 +92,13 @@ pub(crate) fn each_unit(
     mut each: impl FnMut(Result<Unit, ConvertError>, &mut Finisher<'_>) -> ControlFlow<()>,
 ) -> Result<(), ConvertError> {
     let FileRead { bytes, fingerprint, again } = read;
-    let converter = source.converter.of(bytes)?;
+    let content = Content::Bytes(bytes);
+    let converter = source.converter.of(&content.head().map_err(unreadable)?)?;
     let modified = Timestamp::from_nanosecond(i128::from(fingerprint.modified_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
     let file_name = fingerprint.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let input = Input { bytes, file_name: &file_name, modified, arguments: &source.arguments };
+    let input = Input { content, file_name: &file_name, modified, arguments: Arguments::new(&source.arguments) };
     let name = again.as_ref().and_then(|taken| taken.converter.as_deref()).unwrap_or(converter.name());
     let taken_by = again.as_ref().map_or(fingerprint.source.as_str(), |taken| taken.source.as_str());
-    let mut finisher = Finisher::new(name, taken_by, &source.station, &source.arguments, modified);
+    let mut finisher = Finisher::new(name, taken_by, &source.station, input);
     converter.convert(&input, &mut |unit| each(unit, &mut finisher))
 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use waybill_shared::config::{Config, Source};
 use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 
-use super::formats::{openhtf::OpenHtf, wsjf::Wsjf, wsxf::Wsxf};
-use super::unit::STATION_ARGUMENTS;
+use super::about::{self, Argument};
+use super::common::COMMON;
+use super::formats::{junit::JUnit, openhtf::OpenHtf, wsjf::Wsjf, wsxf::Wsxf};
 use super::{ConvertError, Converter};
 
-/// Bytes of a file that a converter sees to judge whether the file is its own.
-const HEAD_BYTES: usize = 64 * 1024;
 /// How sure a converter must be.
 const SURE: u8 = 40;
 
@@ -33,12 +32,12 @@ impl Registry {
     /// The built-in converters.
     #[must_use]
     pub fn built_in() -> Self {
-        Self { converters: vec![Arc::new(Wsjf), Arc::new(Wsxf), Arc::new(OpenHtf)] }
+        Self { converters: vec![Arc::new(Wsjf), Arc::new(Wsxf), Arc::new(OpenHtf), Arc::new(JUnit)] }
     }
 
     /// Names, in the order in which they are listed.
     #[must_use]
-    pub fn names(&self) -> Vec<&'static str> {
+    pub fn names(&self) -> Vec<&str> {
         self.converters.iter().map(|converter| converter.name()).collect()
     }
 
@@ -73,41 +72,34 @@ impl Registry {
     /// What is wrong with the arguments of a converter; `place` is where they stand.
     #[must_use]
     pub fn argument_faults(&self, converter: &str, arguments: &Map<String, Value>, place: &str) -> Vec<Fault> {
-        let known = match self.choose(converter) {
+        let known: Vec<_> = match self.choose(converter) {
             Some(Choice::Fixed(converter)) => vec![converter],
             Some(Choice::Auto(registry)) => registry.converters,
             None => Vec::new(),
         };
-        let allowed: Vec<_> = known.iter().flat_map(|converter| converter.arguments()).chain(&STATION_ARGUMENTS).collect();
-        let names: Vec<_> = allowed.iter().map(|argument| argument.name).collect();
-        let check = |(key, value): (&String, &Value)| {
-            let path = format!("{place}.{key}");
-            let Some(argument) = allowed.iter().find(|argument| argument.name == key) else {
-                let message = waybill_shared::text::unknown_key(key, &names);
-                return Some(Fault { path, kind: FaultKind::UnknownKey, message });
-            };
-            let (fits, expected) = if argument.number { (value.is_i64(), "a whole number") } else { (value.is_string(), "text") };
-            (!fits).then(|| Fault {
-                path,
-                kind: FaultKind::WrongType,
-                message: format!("expected {expected}: {}", argument.help),
-            })
-        };
-        arguments.iter().filter_map(check).collect()
+        let own: Vec<_> = known.iter().map(|converter| converter.about().arguments).collect();
+        about::faults(arguments, &own, place)
+    }
+
+    /// An argument of a converter, or one that all take.
+    #[must_use]
+    pub fn argument(&self, converter: &str, name: &str) -> Option<&'static Argument> {
+        let of = |known: &&Arc<dyn Converter>| converter == "auto" || known.name() == converter;
+        let own = self.converters.iter().filter(of).flat_map(|known| known.about().arguments);
+        own.chain(COMMON).find(|argument| argument.name == name)
     }
 }
 
 impl Choice {
-    /// The converter for a file.
+    /// The converter for a file that begins so.
     ///
     /// # Errors
     /// No converter knows the file, or two are equally sure.
-    pub fn of(&self, bytes: &[u8]) -> Result<&Arc<dyn Converter>, ConvertError> {
+    pub fn of(&self, head: &[u8]) -> Result<&Arc<dyn Converter>, ConvertError> {
         let registry = match self {
             Self::Fixed(converter) => return Ok(converter),
             Self::Auto(registry) => registry,
         };
-        let head = &bytes[..bytes.len().min(HEAD_BYTES)];
         let mut judged: Vec<_> =
             registry.converters.iter().map(|c| (c.sniff(head), c)).filter(|(sure, _)| *sure >= SURE).collect();
         judged.sort_by_key(|(sure, _)| std::cmp::Reverse(*sure));
@@ -125,8 +117,8 @@ impl Choice {
     #[must_use]
     pub fn has_end_mark(&self) -> bool {
         match self {
-            Self::Fixed(converter) => converter.has_end_mark(),
-            Self::Auto(registry) => registry.converters.iter().all(|converter| converter.has_end_mark()),
+            Self::Fixed(converter) => converter.about().has_end_mark,
+            Self::Auto(registry) => registry.converters.iter().all(|converter| converter.about().has_end_mark),
         }
     }
 }
@@ -145,9 +137,20 @@ mod tests {
     fn unknown_converters_and_arguments_are_faults() {
         assert_eq!(paths("", "wsfj"), ["source[0].converter"]);
         assert_eq!(paths("colour = 'red'", "wsjf"), ["source[0].arguments.colour"]);
-        assert_eq!(paths("process_code = 'ten'", "openhtf"), ["source[0].arguments.process_code"]);
-        assert!(paths("process_code = 10", "openhtf").is_empty());
-        assert!(paths("process_code = 10", "auto").is_empty());
+        for wrong in [
+            "process_code = 'ten'",
+            "part_number = 7",
+            "time_zone = 'Europe/Nowhere'",
+            "encoding = 'klingon'",
+            "no_serial_number = 'invent'",
+            "file_name = '(?<sn>'",
+            "file_name = '(?<colour>x)'",
+            "file_name = 'no group'",
+        ] {
+            assert_eq!(paths(wrong, "openhtf").len(), 1, "{wrong}");
+        }
+        let right = "process_code = 10\ntime_zone = 'Asia/Tokyo'\nencoding = 'gbk'\nno_serial_number = 'generate'\nfile_name = '(?<sn>.+)_.*'";
+        assert!(paths(right, "openhtf").is_empty() && paths(right, "auto").is_empty());
         assert!(paths("station_name = 'S'", "wsjf").is_empty(), "every converter takes what stands for the station");
     }
 }

@@ -3,78 +3,66 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use jiff::Timestamp;
 use waybill_shared::config::Identity;
 use waybill_shared::id::{ReportId, UnitIdentity};
 use waybill_shared::report::{Report, Status, validate, wsjf};
-use waybill_shared::schema::{Map, Value};
 
-use super::{Argument, ConvertError, Unit};
+use super::common::{self, LOCATION, PURPOSE, STATION_NAME};
+use super::{Argument, ConvertError, Input, Unit};
 use crate::queue::{NewEntry, Payload};
-
-/// Arguments that every converter takes: what a report says of its station if the file does not.
-pub const STATION_ARGUMENTS: [Argument; 3] = [
-    Argument { name: "station_name", help: "name of the station, where the file has none", number: false },
-    Argument { name: "location", help: "where the station stands, where the file does not say it", number: false },
-    Argument { name: "purpose", help: "what the station is for, where the file does not say it", number: false },
-];
 
 /// Makes the units of one file ready. It counts equal units, so it lives as long as the file is read.
 pub struct Finisher<'a> {
-    /// Name of the converter that ids are derived from.
-    pub converter: &'a str,
-    /// Name of the source.
-    pub source: &'a str,
-    /// What the source's arguments and the station add, in this order.
+    converter: &'a str,
+    source: &'a str,
     station: &'a Identity,
-    /// The source's arguments.
-    arguments: &'a Map<String, Value>,
-    /// When the file was last written.
-    pub modified: Timestamp,
+    input: Input<'a>,
     seen: HashMap<([u8; 32], String), u64>,
 }
 
+/// A unit that is ready.
+#[derive(Debug)]
+pub struct Finished {
+    /// What it goes by.
+    pub id: ReportId,
+    /// As it will be sent.
+    pub report: Report,
+    /// What a person should know of it.
+    pub notes: Vec<String>,
+}
+
 impl<'a> Finisher<'a> {
-    /// For one file.
+    /// For one file. Ids are derived from the names of the converter and the source.
     #[must_use]
-    pub fn new(
-        converter: &'a str,
-        source: &'a str,
-        station: &'a Identity,
-        arguments: &'a Map<String, Value>,
-        modified: Timestamp,
-    ) -> Self {
-        Self { converter, source, station, arguments, modified, seen: HashMap::new() }
+    pub fn new(converter: &'a str, source: &'a str, station: &'a Identity, input: Input<'a>) -> Self {
+        Self { converter, source, station, input, seen: HashMap::new() }
     }
 
     /// The report as it will be sent.
     ///
     /// # Errors
     /// All rules that it breaks.
-    pub fn finish(&mut self, unit: Unit) -> Result<(ReportId, Report), ConvertError> {
-        let mut report = unit.report;
-        // The file wins; then what the source says of its files; then the station.
-        let said = |argument: &Argument, station| match self.arguments.get(argument.name) {
-            Some(Value::String(text)) => text.clone(),
-            _ => String::clone(station),
-        };
-        let [name, location, purpose] = &STATION_ARGUMENTS;
+    pub fn finish(&mut self, unit: Unit) -> Result<Finished, ConvertError> {
+        let Unit { mut report, own_hash, mut notes } = unit;
+        common::fill(&mut report, &mut notes, &self.input, &own_hash)?;
+        let arguments = self.input.arguments;
+        let said = |argument: &Argument, station| arguments.text(argument).map_or_else(|| String::clone(station), str::to_owned);
         report.fill_station(
-            &said(name, &self.station.name),
-            &said(location, &self.station.location),
-            &said(purpose, &self.station.purpose),
+            &said(&STATION_NAME, &self.station.name),
+            &said(&LOCATION, &self.station.location),
+            &said(&PURPOSE, &self.station.purpose),
         );
         let faults = validate::validate(&report);
         if !faults.is_empty() {
             return Err(ConvertError::Faults(faults));
         }
-        let id = report.report_id().unwrap_or_else(|| self.derive(&report, unit.own_hash));
+        let id = report.report_id().unwrap_or_else(|| self.derive(&report, own_hash));
         report.id = Some(id.to_string());
-        Ok((id, report))
+        Ok(Finished { id, report, notes })
     }
 
     fn derive(&mut self, report: &Report, own_hash: [u8; 32]) -> ReportId {
-        let start = report.start.clone().or_else(|| report.start_utc.clone()).unwrap_or_else(|| self.modified.to_string());
+        let start = report.start.clone().or_else(|| report.start_utc.clone()).unwrap_or_else(|| self.input.modified.to_string());
         let occurrence = self.seen.entry((own_hash, start.clone())).or_default();
         let id = ReportId::derive(UnitIdentity {
             converter: self.converter,
@@ -105,7 +93,12 @@ pub fn entry(id: ReportId, report: &Report, spool: &Path) -> std::io::Result<New
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+    use waybill_shared::schema::{Map, Value};
+
     use super::*;
+    use crate::convert::{Arguments, Content};
 
     const TEXT: &[u8] = br#"{"type":"T","pn":"a","sn":"b","rev":"1","processCode":10,"result":"P","machineName":"OWN",
         "start":"2026-01-30T12:00:00Z","root":{"stepType":"SequenceCall","name":"r"}}"#;
@@ -118,22 +111,55 @@ mod tests {
         Identity { name: "ST".into(), location: "L".into(), purpose: "P".into(), name_source: "a test".into() }
     }
 
+    fn input(arguments: &Map<String, Value>) -> Input<'_> {
+        let arguments = Arguments::new(arguments);
+        Input { content: Content::Bytes(TEXT), file_name: "SN-7_board.json", modified: Timestamp::UNIX_EPOCH, arguments }
+    }
+
     #[test]
     fn the_file_wins_over_the_arguments_and_these_over_the_station() {
         let station = station();
         let arguments = Map::from_iter([("station_name".into(), "ARG".into()), ("purpose".into(), "Audit".into())]);
-        let (_, report) = Finisher::new("wsjf", "s", &station, &arguments, Timestamp::UNIX_EPOCH).finish(unit()).unwrap();
+        let report = Finisher::new("wsjf", "s", &station, input(&arguments)).finish(unit()).unwrap().report;
         assert_eq!(report.machine_name.as_deref(), Some("OWN"));
         assert_eq!((report.location.as_deref(), report.purpose.as_deref()), (Some("L"), Some("Audit")));
     }
 
     #[test]
+    fn what_the_file_lacks_comes_from_its_name_then_from_the_arguments_and_nothing_is_made_up_unasked() {
+        let station = station();
+        let bare = || {
+            let mut unit = unit();
+            let report = &mut unit.report;
+            (report.sn, report.pn, report.rev, report.process_code) = (None, Some(" ".to_owned()), None, None);
+            unit
+        };
+        let finish = |arguments: serde_json::Value| {
+            let arguments = arguments.as_object().unwrap().clone();
+            Finisher::new("wsjf", "s", &station, input(&arguments)).finish(bare())
+        };
+        let by_name = r"(?<sn>[^_]+)_(?<pn>\w+)[.]json";
+        let finished = finish(json!({"file_name": by_name, "part_number": "ARG", "process_code": 20})).unwrap();
+        let report = &finished.report;
+        assert_eq!((report.sn.as_deref(), report.pn.as_deref()), (Some("SN-7"), Some("board")));
+        assert_eq!((report.rev.as_deref(), report.process_code, finished.notes.len()), (Some("1"), Some(20), 1));
+        let Err(ConvertError::Faults(faults)) = finish(json!({"file_name": "(?<batch>X+)"})) else { panic!() };
+        assert_eq!(faults.iter().map(|fault| fault.path.as_str()).collect::<Vec<_>>(), ["pn", "sn"]);
+        let serial = |policy: &str| {
+            finish(json!({"part_number": "P", "no_serial_number": policy})).map(|finished| finished.report.sn.unwrap())
+        };
+        assert_eq!(serial("file name").unwrap(), "SN-7_board");
+        assert!(serial("generate").unwrap().starts_with("NOSN-") && serial("refuse").is_err());
+        assert_eq!(serial("generate").unwrap(), serial("generate").unwrap());
+    }
+
+    #[test]
     fn a_second_reading_gives_the_same_ids_and_equal_retests_differ() {
         let station = station();
+        let none = Map::new();
         let ids = || {
-            let none = Map::new();
-            let mut finisher = Finisher::new("wsjf", "s", &station, &none, Timestamp::UNIX_EPOCH);
-            [finisher.finish(unit()).unwrap().0, finisher.finish(unit()).unwrap().0]
+            let mut finisher = Finisher::new("wsjf", "s", &station, input(&none));
+            [finisher.finish(unit()).unwrap().id, finisher.finish(unit()).unwrap().id]
         };
         assert_eq!(ids(), ids());
         assert_ne!(ids()[0], ids()[1]);

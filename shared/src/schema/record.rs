@@ -5,7 +5,7 @@
 /// - `serde::Deserialize`: the fast path, which stops at the first fault
 /// - [`Field::read`](crate::schema::Field::read): the same answer, slower, with every fault and its path
 /// - `serde::Serialize`: known keys in the order of the table, absent ones omitted, then the unknown keys verbatim
-/// - `check_lengths`: texts longer than the `max` beside them
+/// - `check_lengths` and `cut_lengths`: texts longer than the `max` beside them
 ///
 /// `null` reads as absent, for unknown keys too (the wire omits nulls). Unknown keys are kept in `extra`, in the order of the file.
 #[macro_export]
@@ -95,6 +95,17 @@ macro_rules! record {
             pub(crate) fn check_lengths(&self, reader: &mut $crate::schema::Reader) {
                 $( $( if let Some(text) = &self.$field {
                     reader.in_key($key, |reader| $crate::text::check_length(text, $max, reader));
+                } )? )*
+            }
+
+            /// Cuts each text that is longer than the wire allows; `told` hears its key, the most it may have, and the whole of it.
+            #[allow(dead_code, unused_variables, reason = "records without a limited text have nothing to cut")]
+            pub fn cut_lengths(&mut self, told: &mut dyn FnMut(&'static str, usize, String)) {
+                $( $( if let Some(text) = &mut self.$field
+                    && let Some((cut, _)) = text.char_indices().nth($max)
+                {
+                    let cut = text[..cut].to_owned();
+                    told($key, $max, std::mem::replace(text, cut));
                 } )? )*
             }
         }

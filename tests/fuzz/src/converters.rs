@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use waybill_agent::convert::registry::Registry;
-use waybill_agent::convert::unit::Finisher;
-use waybill_agent::convert::{ConvertError, Converter, Input};
+use waybill_agent::convert::unit::{Finished, Finisher};
+use waybill_agent::convert::{Arguments, Content, ConvertError, Converter, Input};
 use waybill_shared::config::Identity;
 use waybill_shared::report::wsjf;
 use waybill_shared::schema::Fault;
@@ -15,7 +15,7 @@ use waybill_shared::schema::Fault;
 #[derive(PartialEq)]
 struct Outcome {
     /// Which converter was chosen.
-    converter: Option<&'static str>,
+    converter: Option<String>,
     /// The reports as they would be sent, in their order.
     reports: Vec<Vec<u8>>,
     /// How the file as a whole ended.
@@ -44,7 +44,7 @@ pub fn convert(converter: &str, bytes: &[u8]) {
         assert!(whole.reports.starts_with(&part.reports), "cut at byte {cut} of {}, it has other reports", bytes.len());
         // One document: it is there as a whole, or not at all.
         let ends = bytes[cut..].iter().any(|byte| !matches!(byte, 0 | b' ' | b'\t' | b'\r' | b'\n'));
-        if matches!(whole.converter, Some("wsjf" | "wsxf")) && ends && !whole.reports.is_empty() {
+        if matches!(whole.converter.as_deref(), Some("wsjf" | "wsxf" | "junit")) && ends && !whole.reports.is_empty() {
             assert!(part.reports.is_empty() && part.end.is_err(), "cut at byte {cut} of {}, it is whole", bytes.len());
         }
     }
@@ -53,26 +53,25 @@ pub fn convert(converter: &str, bytes: &[u8]) {
 fn read(converter: &str, bytes: &[u8]) -> Outcome {
     let choice = Registry::built_in().choose(converter).expect("a built-in converter");
     let mut reports = Vec::new();
-    let chosen = choice.of(bytes);
+    let content = Content::Bytes(bytes);
+    let chosen = choice.of(&content.head().expect("it is in memory"));
     let end = chosen.clone().and_then(|converter| read_with(converter.as_ref(), bytes, &mut reports));
     if let Err(error) = &end {
         is_told(error);
     }
-    Outcome { converter: chosen.ok().map(|converter| converter.name()), reports, end }
+    Outcome { converter: chosen.ok().map(|converter| converter.name().to_owned()), reports, end }
 }
 
 fn read_with(converter: &dyn Converter, bytes: &[u8], reports: &mut Vec<Vec<u8>>) -> Result<(), ConvertError> {
     let station = Identity { name: "ST".into(), location: "L".into(), purpose: "P".into(), name_source: "the fuzzer".into() };
-    let mut arguments: Map<String, Value> = Map::new();
-    for argument in converter.arguments() {
-        arguments.insert(argument.name.to_owned(), if argument.number { json!(10) } else { json!("A") });
-    }
-    let modified = Timestamp::UNIX_EPOCH;
-    let mut finisher = Finisher::new(converter.name(), "fuzz", &station, &arguments, modified);
-    let input = Input { bytes, file_name: "file.json", modified, arguments: &arguments };
+    let arguments = json!({ "part_number": "A", "time_zone": "Europe/Berlin", "no_serial_number": "generate" });
+    let arguments: Map<String, Value> = arguments.as_object().cloned().unwrap_or_default();
+    let (content, arguments) = (Content::Bytes(bytes), Arguments::new(&arguments));
+    let input = Input { content, file_name: "file.json", modified: Timestamp::UNIX_EPOCH, arguments };
+    let mut finisher = Finisher::new(converter.name(), "fuzz", &station, input);
     converter.convert(&input, &mut |unit| {
         match unit.and_then(|unit| finisher.finish(unit)) {
-            Ok((id, report)) => {
+            Ok(Finished { id, report, .. }) => {
                 assert_eq!(report.id.as_deref(), Some(id.to_string().as_str()));
                 reports.push(wsjf::write(&report));
             }
@@ -91,6 +90,7 @@ fn is_told(error: &ConvertError) {
             let is_told = |fault: &Fault| !fault.path.is_empty() && !fault.message.is_empty();
             assert!(!faults.is_empty() && faults.iter().all(is_told), "{error:?}");
         }
+        ConvertError::Unreadable { reason } => panic!("it is in memory: {reason}"),
         ConvertError::Stopped => panic!("nobody asked it to stop"),
     }
     let report = error.report("file.json");

@@ -13,6 +13,7 @@ use super::books::Came;
 use crate::convert::ConvertError;
 use crate::convert::pool::{Conversion, SourceContext};
 use crate::convert::read::{FileRead, each_unit, read_archived};
+use crate::convert::unit::{Finished, Finisher};
 
 /// Most reports of one file that are named; the others are counted.
 const NAMED: usize = 1000;
@@ -39,10 +40,10 @@ fn convert(read: &FileRead, source: &SourceContext, longest: Duration) -> Came {
     let until = Instant::now() + longest;
     let (mut reports, mut first, mut units, mut too_long) = (0_u32, Vec::new(), 0_u32, false);
     let mut broken: Vec<ConvertError> = Vec::new();
-    let mut each = |unit: Result<_, ConvertError>, finisher: &mut crate::convert::unit::Finisher<'_>| {
+    let mut each = |unit: Result<_, ConvertError>, finisher: &mut Finisher<'_>| {
         units += 1;
         match unit.and_then(|unit| finisher.finish(unit)) {
-            Ok((id, report)) => {
+            Ok(Finished { id, report, .. }) => {
                 reports += 1;
                 if first.len() < NAMED {
                     let serial = text::shortened(report.sn.as_deref().unwrap_or_default(), 200);

@@ -3,24 +3,24 @@
 use waybill_shared::report::wsjf::{self, WsjfError};
 
 use crate::convert::ground::verdict::contradictions;
-use crate::convert::{Argument, ConvertError, Converter, Input, Sink, Unit};
+use crate::convert::{About, ConvertError, Converter, Input, Sink, Unit};
+
+const ABOUT: About = About {
+    name: "wsjf",
+    version: 1,
+    help: "WATS reports as JSON (WSJF): tests and repairs, one or an array of them",
+    patterns: &["*.json", "*.wsjf"],
+    has_end_mark: true,
+    arguments: &[],
+};
 
 /// The converter `wsjf`.
 #[derive(Debug)]
 pub struct Wsjf;
 
 impl Converter for Wsjf {
-    fn name(&self) -> &'static str {
-        "wsjf"
-    }
-    fn help(&self) -> &'static str {
-        "WATS reports as JSON (WSJF): tests and repairs, one or an array of them"
-    }
-    fn has_end_mark(&self) -> bool {
-        true
-    }
-    fn arguments(&self) -> &'static [Argument] {
-        &[]
+    fn about(&self) -> &About {
+        &ABOUT
     }
     fn sniff(&self, head: &[u8]) -> u8 {
         let contains = |key: &[u8]| head.windows(key.len()).any(|window| window == key);
@@ -34,7 +34,7 @@ impl Converter for Wsjf {
         }
     }
     fn convert(&self, input: &Input<'_>, sink: &mut Sink<'_>) -> Result<(), ConvertError> {
-        for unit in wsjf::read(input.bytes).map_err(convert_error)? {
+        for unit in wsjf::read(&input.bytes()?).map_err(convert_error)? {
             let unit = unit.map_err(convert_error).map(|unit| Unit {
                 own_hash: *blake3::hash(&unit.bytes).as_bytes(),
                 notes: contradictions(&unit.report),

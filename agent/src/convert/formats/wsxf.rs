@@ -12,27 +12,26 @@ use waybill_shared::schema::{Fault, FaultKind, Field as _, Map, Reader, Value};
 use waybill_shared::text::printable;
 
 use crate::convert::ground::number;
-use crate::convert::ground::text::{self, FALLBACK};
 use crate::convert::ground::verdict::contradictions;
 use crate::convert::ground::xml::{Element, Xml};
-use crate::convert::{Argument, ConvertError, Converter, Input, Sink, Unit};
+use crate::convert::{About, ConvertError, Converter, Input, Sink, Unit};
+
+const ABOUT: About = About {
+    name: "wsxf",
+    version: 1,
+    help: "WATS reports as XML (WSXF): tests, one or several",
+    patterns: &["*.xml", "*.wsxf"],
+    has_end_mark: true,
+    arguments: &[],
+};
 
 /// The converter `wsxf`.
 #[derive(Debug)]
 pub struct Wsxf;
 
 impl Converter for Wsxf {
-    fn name(&self) -> &'static str {
-        "wsxf"
-    }
-    fn help(&self) -> &'static str {
-        "WATS reports as XML (WSXF): tests, one or several"
-    }
-    fn has_end_mark(&self) -> bool {
-        true
-    }
-    fn arguments(&self) -> &'static [Argument] {
-        &[]
+    fn about(&self) -> &About {
+        &ABOUT
     }
     fn sniff(&self, head: &[u8]) -> u8 {
         // Without its zero bytes, UTF-16 reads like ASCII here.
@@ -44,17 +43,16 @@ impl Converter for Wsxf {
         }
     }
     fn convert(&self, input: &Input<'_>, sink: &mut Sink<'_>) -> Result<(), ConvertError> {
-        let file = text::decode(input.bytes, FALLBACK);
-        let mut xml = Xml::new(file.text.as_bytes());
+        let mut xml = Xml::new(input.open_text()?);
         let wanted = |path: &[String]| {
             matches!(path, [one] if one == "Report") || matches!(path, [one, two] if one == "Reports" && two == "Report")
         };
         while let Some(report) = xml.next(wanted)? {
-            let unit = unit(report).map(|mut unit| {
-                unit.notes.extend(file.note.clone());
+            let mut unit = unit(report);
+            if let Ok(unit) = &mut unit {
+                unit.notes.extend(xml.note());
                 unit.notes.extend(contradictions(&unit.report));
-                unit
-            });
+            }
             if sink(unit).is_break() {
                 return Err(ConvertError::Stopped);
             }
@@ -404,13 +402,16 @@ mod tests {
     use waybill_shared::report::{validate::validate, wsjf};
 
     use super::*;
+    use crate::convert::{Arguments, Content};
 
     const SAMPLE: &[u8] = include_bytes!("../../../../tests/data/wsxf/uut-wsxf-export.xml");
     const SAME: &[u8] = include_bytes!("../../../../tests/data/wsjf/uut-wsjf-export.json");
 
     fn units(bytes: &[u8]) -> (Vec<Result<Unit, ConvertError>>, Result<(), ConvertError>) {
         let mut units = Vec::new();
-        let input = Input { bytes, file_name: "x.xml", modified: Timestamp::UNIX_EPOCH, arguments: &Map::new() };
+        let (content, none) = (Content::Bytes(bytes), Map::new());
+        let arguments = Arguments::new(&none);
+        let input = Input { content, file_name: "x.xml", modified: Timestamp::UNIX_EPOCH, arguments };
         let result = Wsxf.convert(&input, &mut |unit| {
             units.push(unit);
             std::ops::ControlFlow::Continue(())

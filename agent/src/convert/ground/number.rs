@@ -12,6 +12,36 @@ pub(in crate::convert) fn plain(text: &str) -> Option<Num> {
     finite(sign, digits)
 }
 
+/// The sign between whole and fraction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::convert) enum Decimal {
+    /// 4.7
+    Point,
+    /// 4,7
+    Comma,
+}
+
+impl Decimal {
+    /// What cells of numbers show, of a file that separates them by something else than a comma: a comma between digits, and never a point there.
+    pub(in crate::convert) fn by_evidence<'a>(cells: impl IntoIterator<Item = &'a str>) -> Self {
+        let (mut comma, mut point) = (false, false);
+        for cell in cells {
+            comma |= read(cell, Self::Comma).is_some() && cell.contains(',');
+            point |= plain(cell).is_some() && cell.contains('.');
+        }
+        if comma && !point { Self::Comma } else { Self::Point }
+    }
+}
+
+/// A number with this sign; thousands are never marked.
+pub(in crate::convert) fn read(text: &str, decimal: Decimal) -> Option<Num> {
+    match decimal {
+        Decimal::Point => plain(text),
+        Decimal::Comma if text.contains('.') => None,
+        Decimal::Comma => plain(&text.replace(',', ".")),
+    }
+}
+
 fn signed(text: &str) -> (&'static str, &str) {
     match text.strip_prefix('-') {
         Some(digits) => ("-", digits),
@@ -46,6 +76,17 @@ fn named(text: &str) -> Option<Num> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_comma_is_one_by_choice_or_by_evidence() {
+        assert_eq!(read("4,70", Decimal::Comma).unwrap().to_string(), "4.70");
+        assert_eq!(read("4.70", Decimal::Comma), None, "thousands are not guessed");
+        assert_eq!(read("1,234,5", Decimal::Comma), None);
+        assert_eq!(read("-1,5E-3", Decimal::Comma).unwrap().as_f64(), -0.0015);
+        assert_eq!(Decimal::by_evidence(["1", "4,7", "x,y"]), Decimal::Comma);
+        assert_eq!(Decimal::by_evidence(["1", "4,7", "4.7"]), Decimal::Point);
+        assert_eq!(Decimal::by_evidence(["1", "a,b"]), Decimal::Point);
+    }
 
     #[test]
     fn numbers_keep_their_digits_and_what_is_meant_as_a_text_is_none() {

@@ -5,8 +5,9 @@
 //! ISO-8859-1 is read as windows-1252, as everywhere on the web.
 
 use std::borrow::Cow;
+use std::io::{self, BufRead};
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use encoding_rs::{Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 /// A file as text.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,24 +18,118 @@ pub(in crate::convert) struct Text<'a> {
     pub(in crate::convert) note: Option<String>,
 }
 
-/// The encoding that is taken for what shows none of its own.
-pub(in crate::convert) const FALLBACK: &Encoding = WINDOWS_1252;
-
 /// Bytes in which an XML declaration stands, if there is one.
 const DECLARATION: usize = 200;
 
 /// Reads bytes as text. Never fails: in the fallback every byte is a character.
 pub(in crate::convert) fn decode<'a>(bytes: &'a [u8], fallback: &'static Encoding) -> Text<'a> {
-    if let Some((encoding, length)) = Encoding::for_bom(bytes) {
-        return read(&bytes[length..], encoding, fallback);
+    let mark = Encoding::for_bom(bytes).map_or(0, |(_, length)| length);
+    read(&bytes[mark..], shown(bytes), fallback)
+}
+
+/// The encoding that the beginning of a file shows; UTF-8 if it shows none.
+pub(in crate::convert) fn shown(head: &[u8]) -> &'static Encoding {
+    if let Some((encoding, _)) = Encoding::for_bom(head) {
+        return encoding;
     }
-    if let Some(encoding) = by_its_zeros(bytes) {
-        return read(bytes, encoding, fallback);
+    by_its_zeros(head).or_else(|| declared(head).filter(|&named| named != UTF_16LE && named != UTF_16BE)).unwrap_or(UTF_8)
+}
+
+/// True if a stream is UTF-8 to its end; a last character that is cut is one.
+///
+/// # Errors
+/// Any I/O error.
+pub(in crate::convert) fn is_utf8(mut stream: impl BufRead) -> io::Result<bool> {
+    // A character that stands in two blocks, at most three bytes of it.
+    let mut begun: Vec<u8> = Vec::new();
+    loop {
+        let block = stream.fill_buf()?;
+        if block.is_empty() {
+            return Ok(true);
+        }
+        let length = block.len();
+        let mut rest = block;
+        while let (false, Some((&next, after))) = (begun.is_empty(), rest.split_first()) {
+            begun.push(next);
+            rest = after;
+            match std::str::from_utf8(&begun) {
+                Ok(_) => begun.clear(),
+                Err(error) if error.error_len().is_some() => return Ok(false),
+                Err(_) => {}
+            }
+        }
+        if let Err(error) = std::str::from_utf8(rest) {
+            if error.error_len().is_some() {
+                return Ok(false);
+            }
+            begun.extend_from_slice(&rest[error.valid_up_to()..]);
+        }
+        stream.consume(length);
     }
-    match declared(bytes) {
-        Some(encoding) if encoding != UTF_16LE && encoding != UTF_16BE => read(bytes, encoding, fallback),
-        _ => read(bytes, UTF_8, fallback),
+}
+
+/// A stream of any encoding, read as UTF-8 and without a byte order mark. What is no text in the encoding reads as U+FFFD.
+pub(in crate::convert) struct Decoded<R> {
+    stream: R,
+    decoder: Decoder,
+    /// Decoded and not yet taken: from `at` on.
+    buffer: Vec<u8>,
+    at: usize,
+    ended: bool,
+    wrong: bool,
+}
+
+impl<R: BufRead> Decoded<R> {
+    /// Reads from the beginning of a file.
+    pub(in crate::convert) fn new(stream: R, encoding: &'static Encoding) -> Self {
+        let decoder = encoding.new_decoder_with_bom_removal();
+        Self { stream, decoder, buffer: Vec::new(), at: 0, ended: false, wrong: false }
     }
+
+    /// What a person should know of it, after it was read.
+    pub(in crate::convert) fn note(&self) -> Option<String> {
+        self.wrong.then(|| not_all_text(self.decoder.encoding()))
+    }
+}
+
+impl<R: BufRead> BufRead for Decoded<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at == self.buffer.len() && !self.ended {
+            let block = self.stream.fill_buf()?;
+            let (length, last) = (block.len(), block.is_empty());
+            self.buffer.resize(self.decoder.max_utf8_buffer_length(length).unwrap_or(usize::MAX), 0);
+            let (_, read, written, wrong) = self.decoder.decode_to_utf8(block, &mut self.buffer, last);
+            self.buffer.truncate(written);
+            self.stream.consume(read);
+            self.at = 0;
+            self.wrong |= wrong;
+            self.ended = last;
+        }
+        Ok(&self.buffer[self.at..])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.at = (self.at + amount).min(self.buffer.len());
+    }
+}
+
+impl<R: BufRead> io::Read for Decoded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl Text<'_> {
+    /// The same, on its own.
+    pub(in crate::convert) fn into_owned(self) -> Text<'static> {
+        Text { text: Cow::Owned(self.text.into_owned()), note: self.note }
+    }
+}
+
+fn not_all_text(encoding: &'static Encoding) -> String {
+    format!("some bytes are no text in {}, in which it is written: they show as \u{fffd}", encoding.name())
 }
 
 fn read<'a>(bytes: &'a [u8], encoding: &'static Encoding, fallback: &'static Encoding) -> Text<'a> {
@@ -50,8 +145,7 @@ fn read<'a>(bytes: &'a [u8], encoding: &'static Encoding, fallback: &'static Enc
         };
     }
     let (text, wrong) = encoding.decode_without_bom_handling(bytes);
-    let name = encoding.name();
-    let note = wrong.then(|| format!("some bytes are no text in {name}, in which it is written: they show as \u{fffd}"));
+    let note = wrong.then(|| not_all_text(encoding));
     Text { text, note }
 }
 
@@ -79,10 +173,27 @@ fn declared(bytes: &[u8]) -> Option<&'static Encoding> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
+    use encoding_rs::WINDOWS_1252;
+
     use super::*;
 
     fn shown(bytes: &[u8]) -> (String, bool) {
-        let found = decode(bytes, FALLBACK);
+        let found = decode(bytes, WINDOWS_1252);
+        // As a stream, in blocks of every size, it is the same.
+        for size in [1, 2, 3, 5, 1000] {
+            let blocks = || io::BufReader::with_capacity(size, bytes);
+            let encoding = super::shown(bytes);
+            let is_not = encoding == UTF_8 && !is_utf8(blocks()).unwrap();
+            let mut stream = Decoded::new(blocks(), if is_not { WINDOWS_1252 } else { encoding });
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            // A character that is cut at the end is left out of what is in memory.
+            let text = if found.note.is_some() && text.ends_with('\u{fffd}') { text.trim_end_matches('\u{fffd}') } else { &text };
+            let expected = if found.note.is_some() { found.text.trim_end_matches('\u{fffd}') } else { &found.text };
+            assert_eq!(text, expected, "in blocks of {size}");
+        }
         (found.text.into_owned(), found.note.is_some())
     }
 

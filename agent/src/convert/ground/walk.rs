@@ -43,6 +43,11 @@ impl Walk {
         self.notes.push(if self.path.is_empty() { text.to_owned() } else { format!("{}: {text}", self.path) });
     }
 
+    /// Notes of what was read elsewhere.
+    pub(in crate::convert) fn notes(&mut self, notes: impl IntoIterator<Item = String>) {
+        self.notes.extend(notes);
+    }
+
     /// The notes, or the faults if there are any.
     pub(in crate::convert) fn finish(self) -> Result<Vec<String>, Vec<Fault>> {
         if self.faults.is_empty() { Ok(self.notes) } else { Err(self.faults) }

@@ -1,4 +1,5 @@
-//! XML as equipment writes it: read as a stream, of which the wanted elements are shown one after the other as a tree.
+//! XML as equipment writes it: read as a stream, of which the wanted elements are shown one after the other as a tree, and those around them as
+//! their start and their end.
 //!
 //! - Names are local: prefixes and namespaces differ from tool to tool and say nothing that the names do not.
 //! - A file that ends before its root is closed is [`ConvertError::Incomplete`], wherever it was cut; tags that do not fit are
@@ -14,6 +15,7 @@ use quick_xml::Reader;
 use quick_xml::errors::{Error, IllFormedError, SyntaxError};
 use quick_xml::events::{BytesStart, Event};
 
+use super::text::Decoded;
 use crate::convert::ConvertError;
 
 /// Deepest nesting of elements. The deepest reports seen have some forty levels (TestStand's properties).
@@ -23,10 +25,68 @@ const DEEPEST: usize = 256;
 pub(in crate::convert) struct Xml<R> {
     reader: Reader<R>,
     buffer: Vec<u8>,
-    /// Local names of the elements that are open, the root first.
-    open: Vec<String>,
+    open: Path,
+    /// For each open element, whether its end is told.
+    entered: Vec<bool>,
+    /// An empty element was entered: its end is told next.
+    end_is_next: bool,
     tree: Tree,
     ended: bool,
+}
+
+/// What is wanted of an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::convert) enum Take {
+    /// It is not shown; those in it are asked for.
+    Pass,
+    /// Its start, with its attributes, and its end; those in it are asked for.
+    Enter,
+    /// All of it, as a tree.
+    Whole,
+}
+
+/// What comes next in a stream.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::convert) enum Node<'a> {
+    /// An element begins: its name and its attributes.
+    Begin(Element<'a>),
+    /// An element with all that is in it.
+    Whole(Element<'a>),
+    /// The element that was begun last and is open, ends.
+    End,
+}
+
+/// Local names of the elements that are open, the root first.
+#[derive(Debug, Default)]
+struct Path {
+    /// Those beyond `depth` are kept for their memory.
+    names: Vec<String>,
+    depth: usize,
+}
+
+impl Path {
+    fn enter(&mut self, name: &str, place: u64) -> Result<(), ConvertError> {
+        if self.depth >= DEEPEST {
+            return Err(too_deep(place));
+        }
+        match self.names.get_mut(self.depth) {
+            Some(kept) => {
+                kept.clear();
+                kept.push_str(name);
+            }
+            None => self.names.push(name.to_owned()),
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    fn names(&self) -> &[String] {
+        &self.names[..self.depth]
+    }
 }
 
 /// One element with all that is in it.
@@ -71,55 +131,88 @@ impl<R: BufRead> Xml<R> {
         let config = reader.config_mut();
         // As people and simple programs write it; it stays as it is.
         config.allow_dangling_amp = true;
-        Self { reader, buffer: Vec::new(), open: Vec::new(), tree: Tree::default(), ended: false }
+        Self {
+            reader,
+            buffer: Vec::new(),
+            open: Path::default(),
+            entered: Vec::new(),
+            end_is_next: false,
+            tree: Tree::default(),
+            ended: false,
+        }
     }
 
     /// The next element that is wanted by the names of those around it and its own, the root first; none at the end of the file. What is inside
     /// of one that is wanted is not asked for.
     ///
     /// # Errors
-    /// [`ConvertError::Incomplete`] and [`ConvertError::Malformed`], with the byte.
+    /// [`ConvertError::Incomplete`], [`ConvertError::Malformed`] and [`ConvertError::Unreadable`], with the byte.
     pub(in crate::convert) fn next(&mut self, wanted: impl Fn(&[String]) -> bool) -> Result<Option<Element<'_>>, ConvertError> {
-        if self.ended {
-            return Ok(None);
+        let take = |path: &[String]| if wanted(path) { Take::Whole } else { Take::Pass };
+        Ok(self.node(take)?.and_then(|node| if let Node::Whole(element) = node { Some(element) } else { None }))
+    }
+
+    /// The next node, as `take` wants each element by the names of those around it and its own, the root first; none at the end of the file.
+    ///
+    /// # Errors
+    /// [`ConvertError::Incomplete`], [`ConvertError::Malformed`] and [`ConvertError::Unreadable`], with the byte.
+    pub(in crate::convert) fn node(&mut self, take: impl Fn(&[String]) -> Take) -> Result<Option<Node<'_>>, ConvertError> {
+        if std::mem::take(&mut self.end_is_next) {
+            return Ok(Some(Node::End));
         }
-        loop {
+        while !self.ended {
             self.buffer.clear();
             let event = self.reader.read_event_into(&mut self.buffer);
             let place = self.reader.buffer_position();
             match event.map_err(|error| at(place, &error))? {
                 Event::Start(start) => {
-                    enter(&mut self.open, local(&start), place)?;
-                    if wanted(&self.open) {
+                    self.open.enter(local(&start), place)?;
+                    let wanted = take(self.open.names());
+                    if wanted != Take::Whole {
+                        self.entered.push(wanted == Take::Enter);
+                    }
+                    if wanted != Take::Pass {
                         self.tree.clear();
                         self.tree.begin(&start, place)?;
-                        self.rest_of_the_tree()?;
-                        return Ok(Some(Element { tree: &self.tree, at: 0 }));
+                    }
+                    match wanted {
+                        Take::Pass => {}
+                        Take::Enter => return Ok(Some(Node::Begin(Element { tree: &self.tree, at: 0 }))),
+                        Take::Whole => {
+                            self.rest_of_the_tree()?;
+                            return Ok(Some(Node::Whole(Element { tree: &self.tree, at: 0 })));
+                        }
                     }
                 }
                 Event::Empty(start) => {
-                    enter(&mut self.open, local(&start), place)?;
-                    let is_wanted = wanted(&self.open);
-                    if is_wanted {
+                    self.open.enter(local(&start), place)?;
+                    let wanted = take(self.open.names());
+                    self.open.leave();
+                    if wanted != Take::Pass {
                         self.tree.clear();
                         self.tree.begin(&start, place)?;
-                        self.tree.nodes[0].end = 1;
                     }
-                    self.open.pop();
-                    if is_wanted {
-                        return Ok(Some(Element { tree: &self.tree, at: 0 }));
+                    match wanted {
+                        Take::Pass => {}
+                        Take::Enter => {
+                            self.end_is_next = true;
+                            return Ok(Some(Node::Begin(Element { tree: &self.tree, at: 0 })));
+                        }
+                        Take::Whole => return Ok(Some(Node::Whole(Element { tree: &self.tree, at: 0 }))),
                     }
                 }
                 Event::End(_) => {
-                    self.open.pop();
+                    self.open.leave();
+                    if self.entered.pop() == Some(true) {
+                        return Ok(Some(Node::End));
+                    }
                 }
-                Event::Eof => {
-                    self.ended = true;
-                    return if self.open.is_empty() { Ok(None) } else { Err(self.cut(place)) };
-                }
+                Event::Eof if self.open.depth > 0 => return Err(self.cut(place)),
+                Event::Eof => self.ended = true,
                 _ => {}
             }
         }
+        Ok(None)
     }
 
     /// Reads what is in the element whose start tag was read last.
@@ -133,7 +226,7 @@ impl<R: BufRead> Xml<R> {
             let place = self.reader.buffer_position();
             match event.map_err(|error| at(place, &error))? {
                 Event::Start(start) => {
-                    if inside.len() + self.open.len() > DEEPEST {
+                    if inside.len() + self.open.depth > DEEPEST {
                         return Err(too_deep(place));
                     }
                     inside.push(self.tree.begin(&start, place)?);
@@ -165,13 +258,20 @@ impl<R: BufRead> Xml<R> {
                 _ => {}
             }
         }
-        self.open.pop();
+        self.open.leave();
         Ok(())
     }
 
     fn cut(&self, place: u64) -> ConvertError {
-        let name = self.open.last().map_or("", String::as_str);
+        let name = self.open.names().last().map_or("", String::as_str);
         ConvertError::Incomplete { place: format!("byte {place}"), reason: format!("<{name}> is not closed") }
+    }
+}
+
+impl<R: BufRead> Xml<Decoded<R>> {
+    /// What a person should know of its encoding, as far as it was read.
+    pub(in crate::convert) fn note(&self) -> Option<String> {
+        self.reader.get_ref().note()
     }
 }
 
@@ -179,14 +279,6 @@ fn push(parts: &mut [String], text: &str) {
     if let Some(part) = parts.last_mut() {
         part.push_str(text);
     }
-}
-
-fn enter(open: &mut Vec<String>, name: &str, place: u64) -> Result<(), ConvertError> {
-    if open.len() >= DEEPEST {
-        return Err(too_deep(place));
-    }
-    open.push(name.to_owned());
-    Ok(())
 }
 
 fn local<'a>(start: &'a BytesStart<'_>) -> &'a str {
@@ -209,6 +301,9 @@ fn unknown_entity(place: u64, name: &str) -> ConvertError {
 
 /// What the reader says, as what it means for a file that may still be written.
 fn at(place: u64, error: &Error) -> ConvertError {
+    if let Error::Io(error) = error {
+        return ConvertError::Unreadable { reason: error.to_string() };
+    }
     let (place, reason) = (format!("byte {place}"), format!("not valid XML: {error}"));
     if is_cut(error) { ConvertError::Incomplete { place, reason } } else { ConvertError::Malformed { place, reason } }
 }
@@ -339,6 +434,26 @@ mod tests {
         let empty = xml.next(wanted).unwrap().unwrap();
         assert_eq!((empty.name(), empty.children().count(), empty.attributes().count()), ("Report", 0, 0));
         assert!(xml.next(wanted).unwrap().is_none() && xml.next(wanted).unwrap().is_none());
+    }
+
+    #[test]
+    fn those_around_are_told_by_their_start_and_their_end() {
+        let text = "<suites><suite n='1'><case/><suite n='2'/></suite><other><case>x</case></other></suites>";
+        let mut xml = Xml::new(text.as_bytes());
+        let take = |path: &[String]| match path.last().map(String::as_str) {
+            Some("suite") => Take::Enter,
+            Some("case") => Take::Whole,
+            _ => Take::Pass,
+        };
+        let mut told = Vec::new();
+        while let Some(node) = xml.node(take).unwrap() {
+            told.push(match node {
+                Node::Begin(suite) => format!("begin {}", suite.attribute("n").unwrap()),
+                Node::Whole(case) => format!("case {:?}", case.text()),
+                Node::End => "end".to_owned(),
+            });
+        }
+        assert_eq!(told, ["begin 1", "case \"\"", "begin 2", "end", "end", "case \"x\""]);
     }
 
     fn read(text: &str) -> Result<usize, ConvertError> {

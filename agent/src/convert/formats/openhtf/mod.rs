@@ -11,8 +11,7 @@
 //! - A file holds one object, or several, one after the other or one a line. Python's bare `NaN` and `Infinity` occur, and so do
 //!   the texts `nan`, `inf` and `-inf`, which `json_safe` writes in their place.
 //! - The names under `metadata` are free: part number, revision, batch, operator and operation are looked for under the names
-//!   that are seen; what the file does not say comes from the source's arguments, and without those the unit is refused or,
-//!   where a customary value exists (revision 1, operation 10), taken with a note.
+//!   that are seen; what the file does not say is filled in as for every format ([`crate::convert::common`]).
 //! - `start_time_millis` is 0 if a run was aborted at the prompt; `dut_id` is then null or a placeholder, which is no serial
 //!   number. A run whose only phase is the prompt (`trigger_phase`) tested nothing and is no unit.
 //! - A validator is only a text, and a verdict is never recomputed: one that contradicts its limits is noted, and a record
@@ -35,28 +34,24 @@ use std::borrow::Cow;
 
 use waybill_shared::report::json::{self, JsonError};
 
-use crate::convert::{Argument, ConvertError, Converter, Input, Sink};
+use crate::convert::{About, ConvertError, Converter, Input, Sink};
+
+const ABOUT: About = About {
+    name: "openhtf",
+    version: 1,
+    help: "OpenHTF test records as JSON, one object per unit",
+    patterns: &["*.json"],
+    has_end_mark: true,
+    arguments: &[],
+};
 
 /// The converter `openhtf`.
 #[derive(Debug)]
 pub struct OpenHtf;
 
 impl Converter for OpenHtf {
-    fn name(&self) -> &'static str {
-        "openhtf"
-    }
-    fn help(&self) -> &'static str {
-        "OpenHTF test records as JSON, one object per unit"
-    }
-    fn has_end_mark(&self) -> bool {
-        true
-    }
-    fn arguments(&self) -> &'static [Argument] {
-        &[
-            Argument { name: "part_number", help: "Part number of a record whose metadata names none", number: false },
-            Argument { name: "revision", help: "Revision of a record whose metadata names none; else 1", number: false },
-            Argument { name: "process_code", help: "Operation of a record whose metadata has no number; else 10", number: true },
-        ]
+    fn about(&self) -> &About {
+        &ABOUT
     }
     fn sniff(&self, head: &[u8]) -> u8 {
         // Without its zero bytes, UTF-16 reads like ASCII here.
@@ -72,7 +67,8 @@ impl Converter for OpenHtf {
         }
     }
     fn convert(&self, input: &Input<'_>, sink: &mut Sink<'_>) -> Result<(), ConvertError> {
-        let text = json::decode(input.bytes).map_err(convert_error)?;
+        let bytes = input.bytes()?;
+        let text = json::decode(&bytes).map_err(convert_error)?;
         let text = json::with_quoted_tokens(&text).map_or(text, Cow::Owned);
         let (records, rest) = records(&text);
         if records.is_empty() && rest.is_none() {

@@ -11,20 +11,10 @@ use waybill_shared::text::printable;
 use super::measurement::{ATTACHMENT_MAX, NAME_MAX};
 use super::phase::{self, SEQUENCE_NAME_MAX};
 use super::time::{Micros, iso_8601, micros};
+use crate::convert::ground::names::{BATCH, Names, OPERATOR, PART_NUMBER, PROCESS_CODE, REVISION, normalised, serial_number};
 use crate::convert::ground::object::{Object, drop_unset_flag, plain};
 use crate::convert::ground::walk::{Lines, Walk};
 use crate::convert::{ConvertError, Input, Unit};
-
-/// Names of metadata, most telling first, as they are without case and punctuation.
-const PART_NUMBER: &[&str] =
-    &["partnumber", "pn", "partno", "partnum", "dutpartnumber", "dutpn", "dutpart", "uutpartnumber", "uutpn"];
-const REVISION: &[&str] = &["revision", "rev", "partrevision", "partrev", "dutrevision", "dutrev", "uutrevision", "uutrev"];
-const BATCH: &[&str] = &["batchnumber", "batch", "batchsn", "batchno", "batchid", "lotnumber", "lot", "lotno", "lotid"];
-const OPERATOR: &[&str] = &["operator", "operatorname", "operatorid", "user", "username", "userid"];
-const PROCESS: &[&str] = &["processcode", "operationcode", "operationtypecode", "processid", "procedurecode", "procedureid"];
-
-/// What `dut_id` holds if the run never learned a serial number (openhtf's default, older ones, and Python's `str(None)`).
-const PLACEHOLDERS: &[&str] = &["UNKNOWN_DUT", "UNKNOWN_DUT_ID", "NONE", "N/A"];
 
 /// Lengths of the report model.
 const TEXT_MAX: usize = 100;
@@ -61,12 +51,12 @@ fn read(mut record: Object, input: &Input<'_>, walk: &mut Walk) -> Report {
 
 fn report(mut record: Object, phases: Vec<Value>, input: &Input<'_>, walk: &mut Walk) -> Report {
     let mut lines = Lines::default();
-    let sn = serial_number(&mut record, walk);
+    let sn = walk.text(&mut record, "dut_id").and_then(|text| serial_number(&text, walk));
     let mut metadata = walk.object(&mut record, "metadata").unwrap_or_default();
     let times = times(&mut record, &phases, input, walk);
     let result = verdict(&mut record, &mut lines, walk);
     let machine_name = station(&mut record, &metadata).map(|name| walk.cut("station_id", name, TEXT_MAX, &mut lines));
-    let header = walk.in_key("metadata", |walk| Header::read(&mut metadata, input, &mut lines, walk));
+    let header = walk.in_key("metadata", |walk| Header::read(&mut metadata, &mut lines, walk));
     let sequence = walk.in_key("metadata", |walk| sequence(&mut metadata, &mut lines, walk));
     let misc_infos = walk.in_key("metadata", |walk| misc_infos(metadata, &mut lines, walk));
     let (error_code, error_message) = outcome_details(&mut record, walk);
@@ -79,8 +69,8 @@ fn report(mut record: Object, phases: Vec<Value>, input: &Input<'_>, walk: &mut 
         kind: Some("T".to_owned()),
         pn: header.pn,
         sn,
-        rev: Some(header.rev),
-        process_code: Some(header.process_code),
+        rev: header.rev,
+        process_code: header.process_code,
         result,
         machine_name,
         start: Some(times.start.to_string().replace('Z', "+00:00")),
@@ -114,16 +104,6 @@ fn root(mut rest: Object, mut lines: Lines, sequence: SeqCall, step: Step, walk:
         seq_call: Some(sequence),
         ..step
     }
-}
-
-fn serial_number(record: &mut Object, walk: &mut Walk) -> Option<String> {
-    let found = walk.text(record, "dut_id");
-    if let Some(sn) = found.as_ref().filter(|sn| !PLACEHOLDERS.contains(&sn.trim().to_ascii_uppercase().as_str())) {
-        return Some(sn.clone());
-    }
-    let found = found.map_or_else(|| "it is empty".to_owned(), |text| format!("\"{}\" stands for none", text.trim()));
-    walk.in_key("dut_id", |walk| walk.fault(FaultKind::Missing, format!("the unit has no serial number: {found}")));
-    None
 }
 
 /// When the run started, and what it took.
@@ -200,65 +180,40 @@ fn station(record: &mut Object, metadata: &Object) -> Option<String> {
 /// What the metadata says of the unit as a whole.
 struct Header {
     pn: Option<String>,
-    rev: String,
-    process_code: i64,
+    rev: Option<String>,
+    process_code: Option<i64>,
     batch_sn: Option<String>,
     user: Option<String>,
 }
 
 impl Header {
-    fn read(metadata: &mut Object, input: &Input<'_>, lines: &mut Lines, walk: &mut Walk) -> Self {
+    fn read(metadata: &mut Object, lines: &mut Lines, walk: &mut Walk) -> Self {
         let mut cut = |what: &str, text: String, walk: &mut Walk| walk.cut(what, text, TEXT_MAX, lines);
         Self {
-            pn: part_number(metadata, input, walk),
-            rev: revision(metadata, input, walk),
-            process_code: process_code(metadata, input, walk),
+            pn: named(metadata, PART_NUMBER),
+            rev: named(metadata, REVISION),
+            process_code: process_code(metadata),
             batch_sn: named(metadata, BATCH).map(|text| cut("batch number", text, walk)),
             user: named(metadata, OPERATOR).map(|text| cut("operator", text, walk)),
         }
     }
 }
 
-fn part_number(metadata: &mut Object, input: &Input<'_>, walk: &mut Walk) -> Option<String> {
-    let found = named(metadata, PART_NUMBER).or_else(|| argument(input, "part_number"));
-    if found.is_none() {
-        let message = "the metadata names no part number (part_number, pn, …); the source's argument `part_number` can supply it";
-        walk.in_key("part_number", |walk| walk.fault(FaultKind::Missing, message));
-    }
-    found
-}
-
-fn revision(metadata: &mut Object, input: &Input<'_>, walk: &mut Walk) -> String {
-    named(metadata, REVISION).or_else(|| argument(input, "revision")).unwrap_or_else(|| {
-        walk.note("it names no revision: 1 is used; the source's argument `revision` can supply another");
-        "1".to_owned()
-    })
-}
-
 /// The number of the operation. A procedure id that is no number stays with the rest of the metadata.
-fn process_code(metadata: &Object, input: &Input<'_>, walk: &mut Walk) -> i64 {
-    let number = |text: String| text.trim().parse::<i64>().ok();
-    let found = PROCESS.iter().find_map(|name| {
+fn process_code(metadata: &Object) -> Option<i64> {
+    PROCESS_CODE.iter().find_map(|name| {
         let (_, value) = metadata.iter().find(|(key, _)| normalised(key) == *name)?;
-        number(plain(value))
-    });
-    found.or_else(|| argument(input, "process_code").and_then(number)).unwrap_or_else(|| {
-        walk.note("it has no number of an operation: 10 is used; the source's argument `process_code` can supply another");
-        10
+        plain(value).trim().parse().ok()
     })
 }
 
 /// Takes the first of several names out of the metadata.
-fn named(metadata: &mut Object, names: &[&str]) -> Option<String> {
+fn named(metadata: &mut Object, names: Names) -> Option<String> {
     let key = names.iter().find_map(|name| {
         let is_it = |(key, value): &(&String, &Value)| normalised(key) == *name && scalar(value).is_some();
         metadata.iter().find(is_it).map(|(key, _)| key.clone())
     })?;
     metadata.shift_remove(&key).as_ref().and_then(scalar)
-}
-
-fn normalised(key: &str) -> String {
-    key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// A text or a number that is not blank.
@@ -268,10 +223,6 @@ fn scalar(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
-}
-
-fn argument(input: &Input<'_>, name: &str) -> Option<String> {
-    input.arguments.get(name).and_then(scalar)
 }
 
 /// Error number and text of the unit, from a list of codes (numbers or names) and descriptions.

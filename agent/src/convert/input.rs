@@ -1,0 +1,130 @@
+//! The file as a converter sees it: in memory, or too large for that and read as it is needed.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::ConvertError;
+use super::about::Arguments;
+use super::common;
+use super::ground::text::{self, Decoded, Text};
+
+/// Bytes that are read at once from a file that is not in memory.
+const BLOCK: usize = 256 * 1024;
+/// Bytes of a file that a converter sees to judge whether the file is its own.
+pub const HEAD_BYTES: usize = 64 * 1024;
+
+/// What a converter is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// What is in it.
+    pub content: Content<'a>,
+    /// Its name, without folders.
+    pub file_name: &'a str,
+    /// When it was last written: the time of a unit whose file names none.
+    pub modified: Timestamp,
+    /// The source's values for what the file does not say.
+    pub arguments: Arguments<'a>,
+}
+
+/// What is in a file.
+#[derive(Debug, Clone, Copy)]
+pub enum Content<'a> {
+    /// All of it, in memory.
+    Bytes(&'a [u8]),
+    /// An open file, which is read from its beginning each time.
+    File(&'a File),
+}
+
+impl<'a> Content<'a> {
+    /// Its first bytes, at most [`HEAD_BYTES`].
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn head(self) -> io::Result<Cow<'a, [u8]>> {
+        match self {
+            Self::Bytes(bytes) => Ok(Cow::Borrowed(&bytes[..bytes.len().min(HEAD_BYTES)])),
+            Self::File(mut file) => {
+                let mut head = Vec::with_capacity(HEAD_BYTES);
+                file.rewind()?;
+                file.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+                Ok(Cow::Owned(head))
+            }
+        }
+    }
+
+    fn open(self) -> io::Result<Box<dyn BufRead + 'a>> {
+        match self {
+            Self::Bytes(bytes) => Ok(Box::new(bytes)),
+            Self::File(mut file) => {
+                file.rewind()?;
+                Ok(Box::new(BufReader::with_capacity(BLOCK, file)))
+            }
+        }
+    }
+}
+
+impl<'a> Input<'a> {
+    /// The whole file. Only for formats whose files are small, or that cannot be read as a stream: it may not be in memory yet.
+    ///
+    /// # Errors
+    /// [`ConvertError::Unreadable`].
+    pub fn bytes(&self) -> Result<Cow<'a, [u8]>, ConvertError> {
+        match self.content {
+            Content::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+            Content::File(_) => {
+                let mut bytes = Vec::new();
+                self.content.open().and_then(|mut file| file.read_to_end(&mut bytes)).map_err(unreadable)?;
+                Ok(Cow::Owned(bytes))
+            }
+        }
+    }
+
+    /// The file from its beginning, as a stream.
+    ///
+    /// # Errors
+    /// [`ConvertError::Unreadable`].
+    pub fn open(&self) -> Result<Box<dyn BufRead + 'a>, ConvertError> {
+        self.content.open().map_err(unreadable)
+    }
+
+    /// The whole file as text, in whatever encoding it is; the same warning holds as for [`Self::bytes`].
+    ///
+    /// # Errors
+    /// [`ConvertError::Unreadable`].
+    pub(in crate::convert) fn text(&self) -> Result<Text<'a>, ConvertError> {
+        let fallback = common::encoding(self.arguments);
+        Ok(match self.bytes()? {
+            Cow::Borrowed(bytes) => text::decode(bytes, fallback),
+            Cow::Owned(bytes) => text::decode(&bytes, fallback).into_owned(),
+        })
+    }
+
+    /// The file from its beginning, as a stream of UTF-8, whatever its encoding is.
+    ///
+    /// # Errors
+    /// [`ConvertError::Unreadable`].
+    pub(in crate::convert) fn open_text(&self) -> Result<Decoded<Box<dyn BufRead + 'a>>, ConvertError> {
+        let head = self.content.head().map_err(unreadable)?;
+        let fallback = common::encoding(self.arguments);
+        let encoding = text::shown(&head);
+        let encoding =
+            if encoding == encoding_rs::UTF_8 && !text::is_utf8(self.open()?).map_err(unreadable)? { fallback } else { encoding };
+        Ok(Decoded::new(self.open()?, encoding))
+    }
+
+    /// The zone of times that name none.
+    #[must_use]
+    pub fn zone(&self) -> TimeZone {
+        common::zone(self.arguments)
+    }
+}
+
+/// A file that could be opened and could not be read to its end.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(crate) fn unreadable(error: io::Error) -> ConvertError {
+    ConvertError::Unreadable { reason: error.to_string() }
+}
