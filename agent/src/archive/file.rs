@@ -8,7 +8,7 @@
 //! ```
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek as _, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ const MAGIC: u32 = 0x184D_2A5A;
 const FORM: u32 = 1;
 /// Longest label that is read, in bytes: a path may have 32 768 characters.
 const LONGEST_LABEL: u32 = 512 * 1024;
+/// Bytes that are read at once.
+const BLOCK: usize = 256 * 1024;
 /// Result files are texts; this is as fast as the disk and saves nine tenths of it.
 const LEVEL: i32 = 3;
 
@@ -98,11 +100,11 @@ impl Label {
     }
 }
 
-/// Writes a copy: whole and durable under its name, or not at all.
+/// Writes a copy: whole and durable under its name, or not at all. The content is that of the label, by its length and its hash.
 ///
 /// # Errors
-/// Any I/O error; nothing is left behind.
-pub(super) fn write(place: &Path, label: &Label, content: &[u8]) -> io::Result<()> {
+/// Any I/O error, [`io::ErrorKind::InvalidData`] if the content is another one; nothing is left behind.
+pub(super) fn write(place: &Path, label: &Label, content: &mut dyn BufRead) -> io::Result<()> {
     let text = serde_json::to_vec(label)?;
     let length = u32::try_from(text.len()).ok().filter(|length| *length <= LONGEST_LABEL);
     let length = length.ok_or_else(|| io::Error::other("its path is too long"))?;
@@ -112,8 +114,26 @@ pub(super) fn write(place: &Path, label: &Label, content: &[u8]) -> io::Result<(
     staged.write(&text)?;
     let mut encoder = zstd::stream::Encoder::new(Sink(&mut staged), LEVEL)?;
     encoder.include_checksum(true)?;
-    encoder.set_pledged_src_size(Some(content.len() as u64))?;
-    encoder.write_all(content)?;
+    encoder.set_pledged_src_size(Some(label.size))?;
+    let mut content = content.take(label.size + 1);
+    let (mut hasher, mut length) = (blake3::Hasher::new(), 0);
+    loop {
+        let block = content.fill_buf()?;
+        if block.is_empty() {
+            break;
+        }
+        length += block.len() as u64;
+        if length > label.size {
+            break;
+        }
+        hasher.update(block);
+        encoder.write_all(block)?;
+        let read = block.len();
+        content.consume(read);
+    }
+    if length != label.size || Some(*hasher.finalize().as_bytes()) != label.hash() {
+        return Err(damaged("it is not what was taken"));
+    }
     encoder.finish()?;
     staged.sync()?;
     staged.rename()?;
@@ -136,23 +156,42 @@ impl Write for Sink<'_> {
     }
 }
 
-/// Reads a copy: its label, and the content, which has the label's length and hash.
-///
-/// # Errors
-/// It cannot be read, is none of ours, is damaged, or holds more than `limit` bytes (`FileTooLarge`).
-pub fn read(path: &Path, limit: u64) -> io::Result<(Label, Vec<u8>)> {
-    let mut file = File::open(path)?;
-    let label = read_label(&mut file)?;
-    if label.size > limit {
-        let message = format!("its content has {} bytes, at most {limit} are read", label.size);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+/// The content of a copy.
+#[derive(Debug)]
+pub struct Copy {
+    path: PathBuf,
+    size: u64,
+}
+
+impl Copy {
+    /// A copy whose content is that of its label, by its length and its hash.
+    ///
+    /// # Errors
+    /// It cannot be read, is none of ours, is damaged, or holds more than `limit` bytes (`FileTooLarge`).
+    pub fn check(path: &Path, limit: u64) -> io::Result<(Label, Self)> {
+        let label = Label::read(path)?;
+        if label.size > limit {
+            let message = format!("its content has {} bytes, at most {limit} are read", label.size);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
+        let copy = Self { path: path.to_owned(), size: label.size };
+        let (length, hash) = crate::convert::read::hash(&mut copy.open()?)?;
+        if length != label.size || Some(hash) != label.hash() {
+            return Err(damaged("its content is not what was archived"));
+        }
+        Ok((label, copy))
     }
-    let mut content = Vec::new();
-    zstd::stream::Decoder::new(file)?.take(label.size + 1).read_to_end(&mut content)?;
-    if content.len() as u64 != label.size || Some(*blake3::hash(&content).as_bytes()) != label.hash() {
-        return Err(damaged("its content is not what was archived"));
+
+    /// Its content from the beginning, and at most a byte more than its label says.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn open(&self) -> io::Result<Box<dyn BufRead>> {
+        let mut file = File::open(&self.path)?;
+        read_label(&mut file)?;
+        let content = zstd::stream::Decoder::new(file)?;
+        Ok(Box::new(BufReader::with_capacity(BLOCK, content.take(self.size + 1))))
     }
-    Ok((label, content))
 }
 
 fn read_label(file: &mut File) -> io::Result<Label> {
@@ -193,11 +232,19 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "the test's own files")]
-mod tests {
+pub(super) mod tests {
     use super::super::tests::{committed, keep};
     use super::*;
 
     const TAKEN: &str = "2026-01-31T12:00:00Z";
+
+    /// A copy that is whole, with its content.
+    pub(in super::super) fn read(path: &Path, limit: u64) -> io::Result<(Label, Vec<u8>)> {
+        let (label, copy) = Copy::check(path, limit)?;
+        let mut content = Vec::new();
+        copy.open()?.read_to_end(&mut content)?;
+        Ok((label, content))
+    }
 
     #[test]
     fn any_reader_of_zstd_gives_the_original() {

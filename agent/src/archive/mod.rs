@@ -23,7 +23,8 @@ pub mod reconvert;
 pub mod retention;
 mod walk;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -34,6 +35,7 @@ use waybill_shared::id::CorrelationId;
 use waybill_shared::paths::Instance;
 use waybill_shared::text::file_name_component;
 
+use crate::convert::input::HEAD_BYTES;
 use crate::convert::registry::Choice;
 use crate::queue::Fingerprint;
 use file::Label;
@@ -97,14 +99,19 @@ impl Archive {
         {
             return Ok(place);
         }
-        let bytes = std::fs::read(from)?;
-        if *blake3::hash(&bytes).as_bytes() != fingerprint.hash {
+        let file = File::open(from)?;
+        if file.metadata()?.len() != fingerprint.size {
             return Err(ArchiveError::Changed);
         }
-        let converter = converter.of(&bytes).ok().map(|converter| converter.name().to_owned());
+        let mut content = BufReader::with_capacity(HEAD_BYTES, file);
+        // A file has its first bytes in one block.
+        let converter = converter.of(content.fill_buf()?).ok().map(|converter| converter.name().to_owned());
         let label = Label::of(fingerprint, converter, correlation_id, taken_at);
         self.make_folders(&atomic::folder_of(&place))?;
-        file::write(&place, &label, &bytes)?;
+        file::write(&place, &label, &mut content).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => ArchiveError::Changed,
+            _ => ArchiveError::Io(error),
+        })?;
         Ok(place)
     }
 
@@ -182,7 +189,7 @@ pub(crate) mod tests {
         let name = format!("2026-01-31/ict/235958.007_{id}_a_ß.json.zst");
         assert_eq!(place, archive.folder().join(name));
         assert!(is_copy(place.file_name().unwrap().to_str().unwrap()));
-        let (label, bytes) = file::read(&place, 100).unwrap();
+        let (label, bytes) = file::tests::read(&place, 100).unwrap();
         assert_eq!(bytes, b"{} and more");
         assert_eq!(label.fingerprint(), Some(fingerprint));
         assert_eq!((label.converter.as_deref(), label.correlation_id), (Some("wsjf"), id));
@@ -195,7 +202,7 @@ pub(crate) mod tests {
         let (archive, fingerprint) = committed(folder.path(), &"ß".repeat(127), b"{}");
         let place = keep(&archive, &fingerprint, "2026-01-31T23:59:58Z").unwrap();
         assert!(is_copy(place.file_name().unwrap().to_str().unwrap()));
-        assert_eq!(file::read(&place, 100).unwrap().0.fingerprint(), Some(fingerprint));
+        assert_eq!(file::tests::read(&place, 100).unwrap().0.fingerprint(), Some(fingerprint));
     }
 
     #[test]
@@ -214,7 +221,7 @@ pub(crate) mod tests {
         assert_eq!(keep(&archive, &fingerprint, taken).unwrap(), place);
         let there: Vec<_> = std::fs::read_dir(place.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(there, std::slice::from_ref(&place));
-        assert_eq!(file::read(&place, 100).unwrap().1, b"{}");
+        assert_eq!(file::tests::read(&place, 100).unwrap().1, b"{}");
     }
 
     #[test]

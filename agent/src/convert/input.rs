@@ -1,8 +1,8 @@
 //! The file as a converter sees it: in memory, or too large for that and read as it is needed.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
+use std::fmt::Debug;
+use std::io::{self, BufRead, Read as _};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -12,8 +12,6 @@ use super::about::Arguments;
 use super::common;
 use super::ground::text::{self, Decoded, Text};
 
-/// Bytes that are read at once from a file that is not in memory.
-const BLOCK: usize = 256 * 1024;
 /// Bytes of a file that a converter sees to judge whether the file is its own.
 pub const HEAD_BYTES: usize = 64 * 1024;
 
@@ -35,8 +33,17 @@ pub struct Input<'a> {
 pub enum Content<'a> {
     /// All of it, in memory.
     Bytes(&'a [u8]),
-    /// An open file, which is read from its beginning each time.
-    File(&'a File),
+    /// What is too large for that.
+    Stream(&'a dyn Streams),
+}
+
+/// What can be read from its beginning as often as one likes.
+pub trait Streams: Debug {
+    /// A stream from the beginning. Only one is read at a time.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    fn stream(&self) -> io::Result<Box<dyn BufRead + '_>>;
 }
 
 impl<'a> Content<'a> {
@@ -47,10 +54,9 @@ impl<'a> Content<'a> {
     pub fn head(self) -> io::Result<Cow<'a, [u8]>> {
         match self {
             Self::Bytes(bytes) => Ok(Cow::Borrowed(&bytes[..bytes.len().min(HEAD_BYTES)])),
-            Self::File(mut file) => {
+            Self::Stream(stream) => {
                 let mut head = Vec::with_capacity(HEAD_BYTES);
-                file.rewind()?;
-                file.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+                stream.stream()?.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
                 Ok(Cow::Owned(head))
             }
         }
@@ -59,10 +65,7 @@ impl<'a> Content<'a> {
     fn open(self) -> io::Result<Box<dyn BufRead + 'a>> {
         match self {
             Self::Bytes(bytes) => Ok(Box::new(bytes)),
-            Self::File(mut file) => {
-                file.rewind()?;
-                Ok(Box::new(BufReader::with_capacity(BLOCK, file)))
-            }
+            Self::Stream(stream) => stream.stream(),
         }
     }
 }
@@ -75,7 +78,7 @@ impl<'a> Input<'a> {
     pub fn bytes(&self) -> Result<Cow<'a, [u8]>, ConvertError> {
         match self.content {
             Content::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
-            Content::File(_) => {
+            Content::Stream(_) => {
                 let mut bytes = Vec::new();
                 self.content.open().and_then(|mut file| file.read_to_end(&mut bytes)).map_err(unreadable)?;
                 Ok(Cow::Owned(bytes))

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 /// Longest time one file may take. Cooperative: looked at between units.
 const LONGEST: Duration = Duration::from_secs(300);
+/// Largest file that is held in memory while it is converted, bytes; a larger one is read twice, once for its hash and once by its converter.
+pub(crate) const IN_MEMORY: u64 = 16 * 1024 * 1024;
 /// Reports of one file that are staged together.
 const CHUNK_REPORTS: usize = 128;
 /// Payload bytes of one file that are staged together.

@@ -31,7 +31,7 @@ use waybill_shared::report::Report;
 use waybill_shared::schema::Fault;
 
 pub use self::about::{About, Argument, Arguments, Kind};
-pub use self::input::{Content, Input};
+pub use self::input::{Content, Input, Streams};
 
 /// One unit of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +72,9 @@ pub enum ConvertError {
         /// What the system says.
         reason: String,
     },
+    /// The file was written to while it was read; it is tried again.
+    #[error("it changed while it was read")]
+    Changed,
     /// Whoever takes the units wants no more: the agent stops, or the queue cannot take them.
     #[error("the conversion was stopped")]
     Stopped,
@@ -92,7 +95,7 @@ impl ConvertError {
                 };
                 ErrorReport::new(Code::ReportInvalid, message).with_details(faults.clone())
             }
-            Self::Unreadable { .. } => ErrorReport::new(Code::FileUnreadable, format!("{file}: {self}")),
+            Self::Unreadable { .. } | Self::Changed => ErrorReport::new(Code::FileUnreadable, format!("{file}: {self}")),
             Self::Stopped => ErrorReport::new(Code::ConverterFailed, format!("{file}: {self}")),
         }
     }

@@ -334,6 +334,10 @@ fn convert(
             handover.abandon();
             return tell.tell(Conversion::Incomplete { error: error.report(&shown).with_correlation(correlation_id) });
         }
+        Err(ConvertError::Changed) => {
+            handover.abandon();
+            return tell.tell(Conversion::Changed);
+        }
         Err(error @ ConvertError::Unreadable { .. }) => {
             handover.abandon();
             return tell.tell(Conversion::Unreadable { error: error.report(&shown).with_correlation(correlation_id) });
