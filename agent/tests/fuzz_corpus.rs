@@ -7,6 +7,8 @@ mod fuzz;
 
 use std::path::{Path, PathBuf};
 
+use waybill_agent::convert::registry::Registry;
+
 /// Most bytes of all corpora together: they are read by everybody who clones the repository.
 const MOST_BYTES: usize = 200 * 1024;
 /// Inputs that are cut at every byte.
@@ -14,12 +16,10 @@ const SMALL: usize = 600;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 6] = [
+const TARGETS: [(&str, Target); 4] = [
     ("frame_decoder", fuzz::frame_decoder),
     ("config_reader", fuzz::config_reader),
-    ("wsjf", fuzz::wsjf),
-    ("wsxf", fuzz::wsxf),
-    ("openhtf", fuzz::openhtf),
+    ("converter", fuzz::converter),
     ("auto", fuzz::auto),
 ];
 
@@ -73,18 +73,8 @@ fn the_config_reader_stands_its_corpus() {
 }
 
 #[test]
-fn the_converter_wsjf_stands_its_corpus() {
-    replay("wsjf");
-}
-
-#[test]
-fn the_converter_wsxf_stands_its_corpus() {
-    replay("wsxf");
-}
-
-#[test]
-fn the_converter_openhtf_stands_its_corpus() {
-    replay("openhtf");
+fn each_converter_stands_its_corpus() {
+    replay("converter");
 }
 
 #[test]
@@ -93,23 +83,29 @@ fn the_choice_of_a_converter_stands_its_corpus() {
 }
 
 #[test]
-fn every_converter_stands_every_file_of_the_test_data() {
-    let data = root().join("tests/data");
-    for folder in ["wsjf", "openhtf"] {
-        for (name, bytes) in files(&data.join(folder)) {
-            for target in [fuzz::wsjf, fuzz::openhtf, fuzz::auto] {
-                run(target, &name, &bytes);
-            }
+fn every_converter_stands_a_file_of_each_format() {
+    let inputs = corpus("converter");
+    let names: Vec<String> = Registry::built_in().names().into_iter().map(str::to_owned).collect();
+    for name in &names {
+        for other in &names {
+            // One small file of each other format.
+            let Some((path, bytes)) = inputs.iter().find(|(_, bytes)| bytes.starts_with(format!("{other}\n").as_bytes())) else {
+                continue;
+            };
+            let renamed = [name.as_bytes(), &bytes[other.len()..]].concat();
+            run(fuzz::converter, &format!("{path} as {name}"), &renamed);
         }
     }
 }
 
-/// A converter that is added needs a target; without one it is not fuzzed, and nobody would notice.
+/// A converter that is added needs an input; without one it is not fuzzed, and nobody would notice.
 #[test]
-fn every_converter_has_a_target_and_every_target_a_corpus_and_all_are_small() {
+fn every_converter_has_an_input_and_every_target_a_corpus_and_all_are_small() {
     let targets = TARGETS.map(|(name, _)| name);
-    for converter in waybill_agent::convert::registry::Registry::built_in().names() {
-        assert!(targets.contains(&converter), "the converter {converter} has no fuzz target");
+    let inputs = corpus("converter");
+    for converter in Registry::built_in().names() {
+        let has_one = inputs.iter().any(|(_, bytes)| bytes.starts_with(format!("{converter}\n").as_bytes()));
+        assert!(has_one, "no input in corpus/converter begins with the line {converter}");
     }
     let manifest = std::fs::read_to_string(root().join("tests/fuzz/Cargo.toml")).unwrap();
     let nightly = std::fs::read_to_string(root().join("tests/fuzz/nightly")).unwrap();

@@ -87,9 +87,7 @@ pub(crate) fn context(
     station: &Identity,
     max_file_bytes: u64,
 ) -> Result<SourceContext, ErrorReport> {
-    let converter = registry
-        .choose(&source.converter)
-        .ok_or_else(|| ErrorReport::new(Code::ConverterUnknown, format!("there is no converter {:?}", source.converter)))?;
+    let converter = registry.choose(&source.converter).ok_or_else(|| registry.unknown(&source.converter))?;
     Ok(SourceContext {
         name: source.name.clone(),
         converter,

@@ -1,12 +1,10 @@
 //! `convert`: a dry run. Shows the report, or exactly what is wrong.
 
-use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use jiff::Timestamp;
 use serde_json::json;
-use waybill_shared::config::Identity;
+use waybill_shared::config::Config;
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::paths::Instance;
 use waybill_shared::report::{Num, Report, Step};
@@ -14,109 +12,90 @@ use waybill_shared::schema::{Map, Value};
 use waybill_shared::text;
 
 use super::output;
-use crate::convert::registry::{Choice, Registry};
-use crate::convert::unit::{Finished, Finisher};
-use crate::convert::{Arguments, Content, Input, Kind, input};
+use crate::convert::common::Origin;
+use crate::convert::dry_run::{self, DryRun};
+use crate::convert::pool::SourceContext;
+use crate::convert::registry::Registry;
+use crate::convert::unit::Finished;
+use crate::convert::{ConvertError, Kind};
+
+/// Most units that are shown of one file.
+const UNITS: usize = 1_000_000;
 
 #[derive(Debug, Args)]
 pub(super) struct ConvertArgs {
     /// The file
     file: PathBuf,
-    /// Converter: auto, wsjf, wsxf, openhtf
-    #[arg(long = "as", default_value = "auto", value_name = "CONVERTER")]
-    converter: String,
-    /// A value for the converter, as under [source.arguments]; may be given several times
-    #[arg(long = "argument", value_name = "KEY=VALUE")]
-    arguments: Vec<String>,
+    #[command(flatten)]
+    with: Tried,
+    /// Also show who recognises the file, and where each value of the report's head comes from
+    #[arg(long)]
+    explain: bool,
     /// As JSON, for scripts
     #[arg(long)]
     json: bool,
 }
 
-/// What came of one unit.
-enum Shown {
-    Report(Box<Report>, Vec<String>),
-    Error(ErrorReport),
+/// With what a file is converted.
+#[derive(Debug, Args)]
+pub(super) struct Tried {
+    /// Converter: auto, or a name of `converters list`
+    #[arg(long = "as", default_value = "auto", value_name = "CONVERTER")]
+    converter: String,
+    /// A value for the converter, as under [source.arguments]; may be given several times
+    #[arg(long = "argument", value_name = "KEY=VALUE")]
+    arguments: Vec<String>,
 }
 
 pub(super) fn main(instance: &Instance, args: &ConvertArgs) -> Exit {
-    match convert(instance, args) {
-        Ok(units) => {
-            let broken = units.iter().any(|unit| matches!(unit, Shown::Error(_)));
-            if args.json {
-                show_json(&units)
-            } else {
-                show_text(&units)
-            }
-            if broken { Exit::Input } else { Exit::Ok }
-        }
+    let run = match dry_run(instance, &args.file, &args.with, UNITS) {
+        Ok(run) => run,
         Err(error) => {
             if args.json {
                 output::json(&json!({ "units": [], "error": error }));
             }
-            output::fail(&error)
+            return output::fail(&error);
         }
+    };
+    if args.json {
+        show_json(&run, args);
+    } else {
+        show_text(&run, args);
+    }
+    match &run.error {
+        Some(error) => output::fail(error),
+        None if run.units.iter().any(Result::is_err) => Exit::Input,
+        None => Exit::Ok,
     }
 }
 
-fn convert(instance: &Instance, args: &ConvertArgs) -> Result<Vec<Shown>, ErrorReport> {
+/// Converts a file as a source with these arguments would.
+///
+/// # Errors
+/// There is no such converter, it does not take these arguments, or the file cannot be read.
+pub(super) fn dry_run(instance: &Instance, file: &Path, with: &Tried, most: usize) -> Result<DryRun, ErrorReport> {
     let registry = Registry::built_in();
-    let choice = registry.choose(&args.converter).ok_or_else(|| {
-        let names = registry.names().join(", ");
-        ErrorReport::new(Code::ConverterUnknown, format!("there is no converter {:?}; there are: auto, {names}", args.converter))
-    })?;
-    let shown = text::path(&args.file);
-    let unreadable = |error: std::io::Error| {
-        ErrorReport::new(Code::FileUnreadable, format!("{shown} cannot be read: {error}"))
-            .with_fix("Check that the file exists and that you may read it")
-    };
-    let metadata = std::fs::metadata(&args.file).map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(ErrorReport::new(Code::NotAFile, format!("{shown} is not a file")));
+    let converter = registry.choose(&with.converter).ok_or_else(|| registry.unknown(&with.converter))?;
+    let shown = text::path(file);
+    match std::fs::metadata(file) {
+        Ok(metadata) if !metadata.is_file() => return Err(ErrorReport::new(Code::NotAFile, format!("{shown} is not a file"))),
+        Ok(_) => {}
+        Err(error) => {
+            let error = ErrorReport::new(Code::FileUnreadable, format!("{shown} cannot be read: {error}"));
+            return Err(error.with_fix("Check that the file exists and that you may read it"));
+        }
     }
-    let (station, limit) = match crate::agent::look_at_config(instance) {
+    let (station, max_file_bytes) = match crate::agent::look_at_config(instance) {
         Ok(active) => (active.identity, active.effective.config.convert.max_file_bytes),
         // A dry run needs no configuration; a broken one is not this command's business.
         Err(_) => {
-            let config = waybill_shared::config::Config::default();
+            let config = Config::default();
             (config.identity(&[]), config.convert.max_file_bytes)
         }
     };
-    if metadata.len() > limit {
-        let message = format!("{shown} has {} bytes, at most {limit} are read", metadata.len());
-        return Err(ErrorReport::new(Code::FileTooLarge, message));
-    }
-    let bytes = std::fs::read(&args.file).map_err(unreadable)?;
-    if bytes.is_empty() {
-        return Err(ErrorReport::new(Code::FileEmpty, format!("{shown} has 0 bytes")));
-    }
-    let arguments = arguments(&args.arguments, &registry, &args.converter)?;
-    let modified = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok()).unwrap_or_else(Timestamp::now);
-    units(&choice, &args.file, &bytes, modified, &arguments, &station).map_err(|error| error.report(&shown))
-}
-
-fn units(
-    choice: &Choice,
-    file: &std::path::Path,
-    bytes: &[u8],
-    modified: Timestamp,
-    arguments: &Map<String, Value>,
-    station: &Identity,
-) -> Result<Vec<Shown>, crate::convert::ConvertError> {
-    let content = Content::Bytes(bytes);
-    let converter = choice.of(&content.head().map_err(input::unreadable)?)?;
-    let file_name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let input = Input { content, file_name: &file_name, modified, arguments: Arguments::new(arguments) };
-    let mut finisher = Finisher::new(converter.name(), "dry-run", station, input);
-    let mut shown = Vec::new();
-    converter.convert(&input, &mut |unit| {
-        let finished = unit.and_then(|unit| finisher.finish(unit));
-        let finished = finished.map(|Finished { report, notes, .. }| Shown::Report(Box::new(report), notes));
-        let number = shown.len() + 1;
-        shown.push(finished.unwrap_or_else(|error| Shown::Error(error.report(&format!("{file_name}, unit {number}")))));
-        ControlFlow::Continue(())
-    })?;
-    Ok(shown)
+    let arguments = arguments(&with.arguments, &registry, &with.converter)?;
+    let name = "dry-run".to_owned();
+    dry_run::file(file, &SourceContext { name, converter, arguments, priority: 5, station, max_file_bytes }, most)
 }
 
 fn arguments(pairs: &[String], registry: &Registry, converter: &str) -> Result<Map<String, Value>, ErrorReport> {
@@ -137,28 +116,68 @@ fn arguments(pairs: &[String], registry: &Registry, converter: &str) -> Result<M
     Err(ErrorReport::new(Code::ConfigInvalid, "the converter does not take these arguments").with_details(faults))
 }
 
-fn show_json(units: &[Shown]) {
-    let units: Vec<Value> = units
-        .iter()
-        .map(|unit| match unit {
-            Shown::Report(report, notes) => json!({ "report": report, "notes": notes }),
-            Shown::Error(error) => json!({ "error": error }),
-        })
-        .collect();
-    output::json(&json!({ "units": units }));
+fn file_name(args: &ConvertArgs) -> String {
+    args.file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn show_text(units: &[Shown]) {
-    for (number, unit) in units.iter().enumerate() {
+fn unit_error(error: &ConvertError, args: &ConvertArgs, number: usize) -> ErrorReport {
+    error.report(&format!("{}, unit {}", file_name(args), number + 1))
+}
+
+fn show_json(run: &DryRun, args: &ConvertArgs) {
+    let unit = |(number, unit): (usize, &Result<Finished, ConvertError>)| match unit {
+        Ok(Finished { report, notes, filled, .. }) if args.explain => {
+            let filled: Map<String, Value> =
+                filled.iter().map(|(key, from)| ((*key).to_owned(), from.to_string().into())).collect();
+            json!({ "report": report, "notes": notes, "not_from_the_file": filled })
+        }
+        Ok(Finished { report, notes, .. }) => json!({ "report": report, "notes": notes }),
+        Err(error) => json!({ "error": unit_error(error, args, number) }),
+    };
+    let units: Vec<_> = run.units.iter().enumerate().map(unit).collect();
+    let mut shown = json!({ "units": units });
+    if args.explain {
+        shown["converter"] = run.converter.clone().into();
+        shown["recognised_by"] =
+            run.judged.iter().map(|(name, sure)| json!({ "converter": name, "sure_percent": sure })).collect::<Vec<_>>().into();
+    }
+    if let Some(error) = &run.error {
+        shown["error"] = json!(error);
+    }
+    output::json(&shown);
+}
+
+fn show_text(run: &DryRun, args: &ConvertArgs) {
+    if args.explain {
+        let sure: Vec<_> = run.judged.iter().map(|(name, sure)| format!("{name} {sure} %")).collect();
+        output::line(&format!("recognised by: {}", if sure.is_empty() { "nobody".to_owned() } else { sure.join(", ") }));
+        output::line(&format!("converted by: {}", run.converter.as_deref().unwrap_or("nobody")));
+        output::line("");
+    }
+    for (number, unit) in run.units.iter().enumerate() {
         if number > 0 {
             output::line("");
         }
         match unit {
-            Shown::Report(report, notes) => show_report(report, notes),
-            Shown::Error(error) => {
-                output::fail(error);
+            Ok(Finished { report, notes, filled, .. }) => {
+                show_report(report, notes);
+                if args.explain {
+                    show_origins(filled);
+                }
+            }
+            Err(error) => {
+                output::fail(&unit_error(error, args, number));
             }
         }
+    }
+}
+
+fn show_origins(filled: &[(&'static str, Origin)]) {
+    if filled.is_empty() {
+        output::line("everything in its head is from the file");
+    }
+    for (key, origin) in filled {
+        output::line(&format!("{key}: from {origin}"));
     }
 }
 

@@ -5,6 +5,7 @@ mod ask;
 mod autostart;
 mod config;
 mod convert;
+mod converters;
 mod demo;
 mod destinations;
 mod diagnose;
@@ -110,6 +111,9 @@ enum Command {
     Destinations(destinations::DestinationsCommand),
     /// Convert a file without sending anything: shows the report, or exactly what is wrong
     Convert(convert::ConvertArgs),
+    /// What files can be read, and with which arguments; try files against it
+    #[command(subcommand)]
+    Converters(converters::ConvertersCommand),
     /// Send archived files again with the configuration that their source has now; the reports keep their ids
     Reconvert(Box<reconvert::ReconvertArgs>),
     /// Show, check and change the configuration
@@ -175,6 +179,7 @@ pub fn main() -> ExitCode {
             Command::Fsck(args) => with_runtime(fsck::main(&instance, &pin, args)),
             Command::Destinations(command) => with_runtime(destinations::main(&instance, &pin, command)),
             Command::Convert(args) => convert::main(&instance, &args),
+            Command::Converters(command) => converters::main(&instance, command).unwrap_or_else(|error| output::fail(&error)),
             Command::Reconvert(args) => with_runtime(reconvert::main(&instance, &pin, *args)),
             Command::Init(args) => with_runtime(init::main(&instance, &pin, *args)),
             Command::Config(command) => with_runtime(config::main(&instance, &pin, command)),

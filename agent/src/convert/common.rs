@@ -3,6 +3,8 @@
 //! The file always wins; then its name, by [`FILE_NAME`]; then the argument; then the station. A value that nobody gave is noted where a customary one
 //! stands for it, and a fault where none can: a serial number is never made up unless the source asks for it.
 
+use std::fmt;
+
 use encoding_rs::Encoding;
 use jiff::tz::TimeZone;
 use regex::Regex;
@@ -58,6 +60,36 @@ pub const LOCATION: Argument =
 pub const PURPOSE: Argument =
     Argument { name: "purpose", help: "what the station is for, where the file does not say it", kind: Kind::Text };
 
+/// Where a value comes from that is not from the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Its name.
+    FileName,
+    /// This argument of the source.
+    Argument(&'static str),
+    /// When it was last written.
+    FileTime,
+    /// What it holds, as a hash.
+    Content,
+    /// What stands for it where nobody says it.
+    Customary,
+    /// The station's configuration.
+    Station,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FileName => f.write_str("the file's name"),
+            Self::Argument(name) => write!(f, "the argument {name}"),
+            Self::FileTime => f.write_str("the time of the file"),
+            Self::Content => f.write_str("the file's content, by its hash"),
+            Self::Customary => f.write_str("nobody: it is what is customary"),
+            Self::Station => f.write_str("the station"),
+        }
+    }
+}
+
 /// All of them.
 pub const COMMON: &[Argument] = &[
     PART_NUMBER,
@@ -102,14 +134,20 @@ pub fn file_name_pattern(text: &str, groups: &[&str]) -> Result<Regex, String> {
     }
 }
 
-/// Fills in what a test report lacks, with a note for each customary value; repairs are left as they are.
+/// Fills in what a test report lacks, with a note for each customary value; repairs are left as they are. What was filled in, by its key.
 ///
 /// # Errors
 /// What nobody said and nobody can guess.
-pub fn fill(report: &mut Report, notes: &mut Vec<String>, input: &Input<'_>, own_hash: &[u8; 32]) -> Result<(), ConvertError> {
+pub fn fill(
+    report: &mut Report,
+    notes: &mut Vec<String>,
+    input: &Input<'_>,
+    own_hash: &[u8; 32],
+) -> Result<Vec<(&'static str, Origin)>, ConvertError> {
+    let mut filled = Vec::new();
     let Input { file_name, arguments, modified, .. } = *input;
     if report.kind.as_deref() == Some("R") {
-        return Ok(());
+        return Ok(filled);
     }
     let pattern = arguments.text(&FILE_NAME).and_then(|text| {
         let Kind::FileName(groups) = FILE_NAME.kind else { return None };
@@ -126,37 +164,46 @@ pub fn fill(report: &mut Report, notes: &mut Vec<String>, input: &Input<'_>, own
         let found = captures.as_ref()?.name(group)?.as_str().trim();
         (!found.is_empty()).then(|| found.to_owned())
     };
-    let or = |field: &mut Option<String>, group: &str, argument: Option<&Argument>| {
-        if field.as_deref().is_none_or(|text| text.trim().is_empty()) {
-            let given = || argument.and_then(|argument| arguments.text(argument)).map(str::to_owned);
-            *field = named(group).or_else(given);
+    let mut or = |field: &mut Option<String>, key: &'static str, group: &str, argument: Option<&Argument>| {
+        if field.as_deref().is_some_and(|text| !text.trim().is_empty()) {
+            return;
         }
+        let by_name = named(group).map(|text| (text, Origin::FileName));
+        let given = argument.and_then(|argument| Some((arguments.text(argument)?.to_owned(), Origin::Argument(argument.name))));
+        let found = by_name.or(given);
+        filled.extend(found.iter().map(|(_, origin)| (key, *origin)));
+        *field = found.map(|(text, _)| text);
     };
-    or(&mut report.machine_name, "station", None);
-    or(&mut report.pn, "pn", Some(&PART_NUMBER));
-    or(&mut report.rev, "rev", Some(&REVISION));
-    or(&mut report.sn, "sn", None);
+    or(&mut report.machine_name, "machineName", "station", None);
+    or(&mut report.pn, "pn", "pn", Some(&PART_NUMBER));
+    or(&mut report.rev, "rev", "rev", Some(&REVISION));
+    or(&mut report.sn, "sn", "sn", None);
     let uut = report.uut.get_or_insert_with(Uut::default);
-    or(&mut uut.user, "operator", Some(&OPERATOR));
-    or(&mut uut.batch_sn, "batch", Some(&BATCH));
+    or(&mut uut.user, "uut.user", "operator", Some(&OPERATOR));
+    or(&mut uut.batch_sn, "uut.batchSN", "batch", Some(&BATCH));
     if report.process_code.is_none() {
-        let by_name = named("process_code").and_then(|text| text.parse().ok());
-        report.process_code = by_name.or_else(|| arguments.whole(&PROCESS_CODE));
-    }
-    if report.process_code.is_none() {
-        notes.push(
-            "it has no number of an operation: 10 is used; the source's argument `process_code` can supply another".to_owned(),
-        );
-        report.process_code = Some(10);
+        let by_name = named("process_code").and_then(|text| text.parse().ok()).map(|code| (code, Origin::FileName));
+        let given = || arguments.whole(&PROCESS_CODE).map(|code| (code, Origin::Argument(PROCESS_CODE.name)));
+        let (code, origin) = by_name.or_else(given).unwrap_or((10, Origin::Customary));
+        if origin == Origin::Customary {
+            notes.push(
+                "it has no number of an operation: 10 is used; the source's argument `process_code` can supply another"
+                    .to_owned(),
+            );
+        }
+        report.process_code = Some(code);
+        filled.push(("processCode", origin));
     }
     if report.rev.is_none() {
         notes.push("it names no revision: 1 is used; the source's argument `revision` can supply another".to_owned());
         report.rev = Some("1".to_owned());
+        filled.push(("rev", Origin::Customary));
     }
     if report.start.is_none() && report.start_utc.is_none() {
         notes.push("it does not say when the test began: the time of the file is taken".to_owned());
         report.start = Some(local(&modified.to_zoned(zone(arguments))));
         report.start_utc = Some(modified.to_string());
+        filled.push(("start", Origin::FileTime));
     }
     let mut faults = Vec::new();
     let mut missing = |path: &str, message: &str| {
@@ -171,11 +218,13 @@ pub fn fill(report: &mut Report, notes: &mut Vec<String>, input: &Input<'_>, own
                 let stem = file_name.rsplit_once('.').map_or(file_name, |(stem, _)| stem);
                 notes.push("the unit has no serial number: its file's name stands for it".to_owned());
                 report.sn = Some(stem.to_owned());
+                filled.push(("sn", Origin::FileName));
             }
             Some("generate") => {
                 let short = own_hash[..6].iter().map(|byte| format!("{byte:02X}")).collect::<String>();
                 notes.push("the unit has no serial number: one was made from its content".to_owned());
                 report.sn = Some(format!("NOSN-{short}"));
+                filled.push(("sn", Origin::Content));
             }
             _ => {
                 let why = notes.iter().find(|note| note.contains("serial number"));
@@ -185,5 +234,5 @@ pub fn fill(report: &mut Report, notes: &mut Vec<String>, input: &Input<'_>, own
             }
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(ConvertError::Faults(faults)) }
+    if faults.is_empty() { Ok(filled) } else { Err(ConvertError::Faults(faults)) }
 }

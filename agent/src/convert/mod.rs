@@ -6,6 +6,7 @@
 //! - `ground`: what formats have in common
 //! - [`read`]: files as they are read, new ones and archived ones
 //! - [`pool`]: the bounded pool of threads that read, convert and hand over to the queue
+//! - [`dry_run`]: a conversion without consequences
 //! - [`limits`]: what a conversion may cost
 //!
 //! A converter sees bytes and gives units; it touches no file, no clock and no network. Invariants: it never invents a value
@@ -13,6 +14,7 @@
 
 pub mod about;
 pub mod common;
+pub mod dry_run;
 pub mod formats;
 mod ground;
 pub mod input;

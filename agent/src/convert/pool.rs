@@ -359,7 +359,7 @@ fn run_converter(
     budget: &Budget,
     handover: &mut Handover<'_>,
 ) -> Result<(), ConvertError> {
-    each_unit(read, source, |unit, finisher| {
+    each_unit(read, read.choose(source)?.as_ref(), source, |unit, finisher| {
         if budget.is_spent() || handover.shared.stop.load(Ordering::Acquire) && handover.staged.is_some() {
             return ControlFlow::Break(());
         }
@@ -372,7 +372,7 @@ impl Handover<'_> {
         let number = self.units;
         self.units += 1;
         match unit.and_then(|unit| finisher.finish(unit)) {
-            Ok(Finished { id, report, notes }) => match unit::entry(id, &report, &self.shared.spool) {
+            Ok(Finished { id, report, notes, .. }) => match unit::entry(id, &report, &self.shared.spool) {
                 Ok(entry) => {
                     for note in &notes {
                         tracing::info!(event = "conversion_note", correlation_id = %self.correlation_id, unit = number, note = %note, "noticed while converting");

@@ -1,9 +1,11 @@
 //! Files as they are read for a conversion, new ones and those that come from the archive.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use waybill_shared::error::{Code, ErrorReport};
@@ -13,7 +15,7 @@ use super::input::unreadable;
 use super::limits::IN_MEMORY;
 use super::pool::{Conversion, SourceContext};
 use super::unit::Finisher;
-use super::{Arguments, Content, ConvertError, Input, Streams, Unit};
+use super::{Arguments, Content, ConvertError, Converter, Input, Streams, Unit};
 use crate::archive;
 use crate::platform::{self, FileStat};
 use crate::queue::Fingerprint;
@@ -49,6 +51,25 @@ impl Streams for Held {
 }
 
 impl FileRead {
+    /// Bytes that somebody sent, under a name.
+    pub(crate) fn of_bytes(name: &str, bytes: Vec<u8>) -> Self {
+        let (size, hash) = (bytes.len() as u64, *blake3::hash(&bytes).as_bytes());
+        let modified_ns = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+        let path = name.into();
+        let fingerprint = Fingerprint { source: String::new(), path, file_id: [0; 16], size, modified_ns, hash };
+        Self { held: Held::Bytes(bytes), fingerprint, again: None }
+    }
+
+    /// Its first bytes.
+    pub(crate) fn head(&self) -> Result<Cow<'_, [u8]>, ConvertError> {
+        self.content().head().map_err(unreadable)
+    }
+
+    /// The converter that its source has for it.
+    pub(crate) fn choose<'a>(&self, source: &'a SourceContext) -> Result<&'a Arc<dyn Converter>, ConvertError> {
+        source.converter.of(&self.head()?)
+    }
+
     fn content(&self) -> Content<'_> {
         match &self.held {
             Held::Bytes(bytes) => Content::Bytes(bytes),
@@ -164,12 +185,12 @@ pub(crate) fn hash(stream: &mut dyn BufRead) -> io::Result<(u64, [u8; 32])> {
 /// Shows each unit of a file, with what makes a report of it, until it is enough.
 pub(crate) fn each_unit(
     read: &FileRead,
+    converter: &dyn Converter,
     source: &SourceContext,
     mut each: impl FnMut(Result<Unit, ConvertError>, &mut Finisher<'_>) -> ControlFlow<()>,
 ) -> Result<(), ConvertError> {
     let FileRead { fingerprint, again, .. } = read;
     let content = read.content();
-    let converter = source.converter.of(&content.head().map_err(unreadable)?)?;
     let modified = Timestamp::from_nanosecond(i128::from(fingerprint.modified_ns)).unwrap_or(Timestamp::UNIX_EPOCH);
     let file_name = fingerprint.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let input = Input { content, file_name: &file_name, modified, arguments: Arguments::new(&source.arguments) };
@@ -219,7 +240,8 @@ mod tests {
 
     fn units(read: &FileRead, mut at_first: impl FnMut()) -> (usize, Result<(), ConvertError>) {
         let mut count = 0;
-        let result = each_unit(read, &context(), |unit, finisher| {
+        let context = context();
+        let result = each_unit(read, read.choose(&context).unwrap().as_ref(), &context, |unit, finisher| {
             if count == 0 {
                 at_first();
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use waybill_shared::config::{Config, Source};
+use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 
 use super::about::{self, Argument};
@@ -39,6 +40,27 @@ impl Registry {
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         self.converters.iter().map(|converter| converter.name()).collect()
+    }
+
+    /// All of them, in that order.
+    pub fn all(&self) -> impl Iterator<Item = &dyn Converter> {
+        self.converters.iter().map(AsRef::as_ref)
+    }
+
+    /// How sure each is of a file that begins so, the surest first; those that are not at all left out.
+    #[must_use]
+    pub fn judge(&self, head: &[u8]) -> Vec<(String, u8)> {
+        let mut judged: Vec<_> = self.all().map(|converter| (converter.name().to_owned(), converter.sniff(head))).collect();
+        judged.retain(|(_, sure)| *sure > 0);
+        judged.sort_by_key(|(_, sure)| std::cmp::Reverse(*sure));
+        judged
+    }
+
+    /// There is none of this name.
+    #[must_use]
+    pub fn unknown(&self, name: &str) -> ErrorReport {
+        let names = self.names().join(", ");
+        ErrorReport::new(Code::ConverterUnknown, format!("there is no converter {name:?}; there are: auto, {names}"))
     }
 
     /// The converter of a name, or the choice by content for `auto`.

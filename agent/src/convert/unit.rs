@@ -7,7 +7,7 @@ use waybill_shared::config::Identity;
 use waybill_shared::id::{ReportId, UnitIdentity};
 use waybill_shared::report::{Report, Status, validate, wsjf};
 
-use super::common::{self, LOCATION, PURPOSE, STATION_NAME};
+use super::common::{self, LOCATION, Origin, PURPOSE, STATION_NAME};
 use super::{Argument, ConvertError, Input, Unit};
 use crate::queue::{NewEntry, Payload};
 
@@ -29,6 +29,8 @@ pub struct Finished {
     pub report: Report,
     /// What a person should know of it.
     pub notes: Vec<String>,
+    /// What of its head is not from the file, and from where instead.
+    pub filled: Vec<(&'static str, Origin)>,
 }
 
 impl<'a> Finisher<'a> {
@@ -44,8 +46,18 @@ impl<'a> Finisher<'a> {
     /// All rules that it breaks.
     pub fn finish(&mut self, unit: Unit) -> Result<Finished, ConvertError> {
         let Unit { mut report, own_hash, mut notes } = unit;
-        common::fill(&mut report, &mut notes, &self.input, &own_hash)?;
+        let mut filled = common::fill(&mut report, &mut notes, &self.input, &own_hash)?;
         let arguments = self.input.arguments;
+        for (key, field, argument) in [
+            ("machineName", &report.machine_name, &STATION_NAME),
+            ("location", &report.location, &LOCATION),
+            ("purpose", &report.purpose, &PURPOSE),
+        ] {
+            if field.as_deref().is_none_or(str::is_empty) {
+                let given = arguments.text(argument).is_some();
+                filled.push((key, if given { Origin::Argument(argument.name) } else { Origin::Station }));
+            }
+        }
         let said = |argument: &Argument, station| arguments.text(argument).map_or_else(|| String::clone(station), str::to_owned);
         report.fill_station(
             &said(&STATION_NAME, &self.station.name),
@@ -58,7 +70,7 @@ impl<'a> Finisher<'a> {
         }
         let id = report.report_id().unwrap_or_else(|| self.derive(&report, own_hash));
         report.id = Some(id.to_string());
-        Ok(Finished { id, report, notes })
+        Ok(Finished { id, report, notes, filled })
     }
 
     fn derive(&mut self, report: &Report, own_hash: [u8; 32]) -> ReportId {

@@ -55,7 +55,7 @@ fn convert(read: &FileRead, source: &SourceContext, longest: Duration) -> Came {
         too_long = Instant::now() >= until;
         if too_long { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let result = std::panic::catch_unwind(AssertUnwindSafe(|| each_unit(read, source, &mut each)));
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| each_unit(read, read.choose(source)?.as_ref(), source, &mut each)));
     let error = match result {
         Ok(Err(ConvertError::Stopped)) | Ok(Ok(())) if too_long => {
             let message =

@@ -1,0 +1,217 @@
+//! `converters`: what files can be read, by whom and with which arguments; and files tried against them. Needs no agent.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use waybill_shared::error::{Code, ErrorReport, Exit};
+use waybill_shared::paths::Instance;
+use waybill_shared::report::Status;
+use waybill_shared::text;
+
+use super::convert::{Tried, dry_run};
+use super::output;
+use crate::convert::common::COMMON;
+use crate::convert::dry_run::DryRun;
+use crate::convert::registry::Registry;
+use crate::convert::{About, Argument, Converter};
+
+/// Most units that are kept of one file; the others are counted.
+const UNITS: usize = 10_000;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConvertersCommand {
+    /// List them: names, files, what they read
+    List(ListArgs),
+    /// Show one: what it reads, the names of its files, its arguments with their defaults
+    Show(ShowArgs),
+    /// Try files: who recognises them, what came of each; nothing is queued or moved
+    Test(TestArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// As JSON, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Its name
+    name: String,
+    /// As JSON, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// Files
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    with: Tried,
+    /// As JSON, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn main(instance: &Instance, command: ConvertersCommand) -> Result<Exit, ErrorReport> {
+    match command {
+        ConvertersCommand::List(args) => {
+            list(args.json);
+            Ok(Exit::Ok)
+        }
+        ConvertersCommand::Show(args) => show(&args),
+        ConvertersCommand::Test(args) => test(instance, &args),
+    }
+}
+
+fn list(as_json: bool) {
+    let registry = Registry::built_in();
+    if as_json {
+        let all: Vec<_> = registry.all().map(described).collect();
+        return output::json(&all);
+    }
+    let row = |converter: &dyn Converter| {
+        let About { help, patterns, .. } = converter.about();
+        vec![converter.name().to_owned(), patterns.join(" "), (*help).to_owned()]
+    };
+    output::table(&["NAME", "FILES", "READS"], &registry.all().map(row).collect::<Vec<_>>());
+    output::line("\nA source with `converter = \"auto\"` takes the one that is surest of each file.");
+}
+
+fn show(args: &ShowArgs) -> Result<Exit, ErrorReport> {
+    let registry = Registry::built_in();
+    let converter = registry.all().find(|converter| converter.name() == args.name).ok_or_else(|| registry.unknown(&args.name))?;
+    if args.json {
+        output::json(&described(converter));
+        return Ok(Exit::Ok);
+    }
+    let About { help, version, patterns, has_end_mark, arguments, .. } = converter.about();
+    output::line(&format!("{} (version {version}): {help}", converter.name()));
+    output::line(&format!("Usual names of its files: {}", patterns.join(", ")));
+    output::line(if *has_end_mark {
+        "A file that was cut is always recognised."
+    } else {
+        "A file that was cut may read like a whole one: it is left alone until it is quiet."
+    });
+    let rows = |arguments: &[Argument]| -> Vec<Vec<String>> {
+        let row = |argument: &Argument| {
+            let default = argument.kind.default_text().unwrap_or_else(|| "-".to_owned());
+            vec![argument.name.to_owned(), argument.kind.takes(), default, argument.help.to_owned()]
+        };
+        arguments.iter().map(row).collect()
+    };
+    let head = ["ARGUMENT", "TAKES", "DEFAULT", "FOR"];
+    if !arguments.is_empty() {
+        output::line("");
+        output::table(&head, &rows(arguments));
+    }
+    output::line("\nEvery converter takes these:");
+    output::table(&head, &rows(COMMON));
+    Ok(Exit::Ok)
+}
+
+fn described(converter: &dyn Converter) -> Value {
+    let About { version, help, patterns, has_end_mark, arguments, .. } = converter.about();
+    let argument = |argument: &Argument| json!({ "name": argument.name, "help": argument.help, "takes": argument.kind.takes(), "default": argument.kind.default_text() });
+    let all: Vec<_> = arguments.iter().chain(COMMON).map(argument).collect();
+    json!({
+        "name": converter.name(), "version": version, "help": help, "patterns": patterns, "has_end_mark": has_end_mark, "arguments": all,
+    })
+}
+
+fn test(instance: &Instance, args: &TestArgs) -> Result<Exit, ErrorReport> {
+    let mut rows = Vec::new();
+    let mut as_json = Vec::new();
+    let mut broken = false;
+    for file in &args.files {
+        let shown = text::path(file);
+        match dry_run(instance, file, &args.with, UNITS) {
+            Ok(run) => {
+                let counted = Counted::of(&run);
+                broken |= counted.broken > 0 || run.error.is_some();
+                as_json.push(counted.json(&shown, &run));
+                rows.push(counted.row(&shown, &run));
+                let of_units = run.units.iter().filter_map(|unit| unit.as_ref().err()).map(|error| error.report(&shown));
+                for error in of_units.chain(run.error).take(if args.json { 0 } else { 5 }) {
+                    output::trouble(&error);
+                }
+            }
+            Err(error) if error.code == Code::ConfigInvalid || error.code == Code::ConverterUnknown => return Err(error),
+            Err(error) => {
+                broken = true;
+                as_json.push(json!({ "file": shown, "error": error }));
+                rows.push(vec![
+                    shown,
+                    "-".to_owned(),
+                    "-".to_owned(),
+                    "-".to_owned(),
+                    "-".to_owned(),
+                    "-".to_owned(),
+                    "-".to_owned(),
+                ]);
+                if !args.json {
+                    output::trouble(&error);
+                }
+            }
+        }
+    }
+    if args.json {
+        output::json(&as_json);
+    } else {
+        output::table(&["FILE", "CONVERTER", "PASSED", "FAILED", "OTHER", "BROKEN", "MEASUREMENTS"], &rows);
+    }
+    Ok(if broken { Exit::Input } else { Exit::Ok })
+}
+
+/// Units of a file by their verdict.
+#[derive(Default)]
+struct Counted {
+    passed: usize,
+    failed: usize,
+    other: usize,
+    broken: usize,
+    steps: usize,
+    measurements: usize,
+    notes: usize,
+}
+
+impl Counted {
+    fn of(run: &DryRun) -> Self {
+        let mut counted = Self { broken: 0, ..Self::default() };
+        for unit in &run.units {
+            let Ok(finished) = unit else {
+                counted.broken += 1;
+                continue;
+            };
+            *match finished.report.result {
+                Some(Status::Passed) => &mut counted.passed,
+                Some(Status::Failed) => &mut counted.failed,
+                _ => &mut counted.other,
+            } += 1;
+            counted.steps += finished.report.steps().count();
+            counted.measurements += finished.report.measurement_count();
+            counted.notes += finished.notes.len();
+        }
+        counted
+    }
+
+    fn row(&self, file: &str, run: &DryRun) -> Vec<String> {
+        let numbers = [self.passed, self.failed, self.other, self.broken, self.measurements];
+        let names = [file.to_owned(), run.converter.clone().unwrap_or_else(|| "-".to_owned())];
+        names.into_iter().chain(numbers.map(|number| number.to_string())).collect()
+    }
+
+    fn json(&self, file: &str, run: &DryRun) -> Value {
+        let judged: Vec<_> = run.judged.iter().map(|(name, sure)| json!({ "converter": name, "sure_percent": sure })).collect();
+        json!({
+            "file": file, "converter": run.converter, "recognised_by": judged, "passed": self.passed, "failed": self.failed,
+            "other": self.other, "broken": self.broken, "not_looked_at": run.more, "steps": self.steps,
+            "measurements": self.measurements, "notes": self.notes, "error": run.error, "bytes": run.bytes,
+            "took_ms": u64::try_from(run.took.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+}
