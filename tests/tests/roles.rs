@@ -17,9 +17,9 @@ use std::time::Duration;
 use waybill_ipc::ClientError;
 use waybill_ipc::codec;
 use waybill_ipc::protocol::{
-    AccessStatus, ArchiveFilter, ArchivePage, ClientMessage, ConfigChange, ConfigState, ConfigVersion, DeliveryFilter, Frozen,
-    HistoryFilter, HistoryOutcome, HistoryRow, LogFilter, Page, Reply, Request, Role, Search, SearchBy, SecretRow, SecretText,
-    Unsent, Via, Which,
+    AccessStatus, ArchiveFilter, ArchivePage, ClientMessage, ConfigChange, ConfigState, ConfigVersion, DeliveryFilter,
+    ErrorFilter, Frozen, HistoryFilter, HistoryOutcome, HistoryRow, LogFilter, Page, Reply, Request, Role, Search, SearchBy,
+    SecretRow, SecretText, Unsent, Via, Which,
 };
 use waybill_shared::config::Edit;
 use waybill_shared::error::{Code, ErrorReport};
@@ -122,6 +122,12 @@ table! {
     Request::DropRole => Viewer, Some("access.drop_role"), plain(Request::DropRole);
     Request::Reconvert { .. } => Operator, Some("archive.reconvert"),
         plain(Request::Reconvert { filter: ArchiveFilter::default(), dry_run: false, page: ArchivePage::default() });
+    Request::RetryConversions { .. } => Operator, Some("errors.retry"),
+        plain(Request::RetryConversions { filter: ErrorFilter::default(), before: None });
+    Request::Converters => Viewer, None, plain(Request::Converters);
+    Request::TryConversion { .. } => Viewer, None, plain(Request::TryConversion {
+        converter: "auto".into(), file_name: "a.json".into(), bytes: b"{}".to_vec(), arguments: Vec::new(),
+    });
     Request::Diagnose => Operator, Some("diagnose"), plain(Request::Diagnose);
     Request::Autostart { enable: None } => Operator, None, plain(Request::Autostart { enable: None });
     // What is not there is taken away: nothing outside of the test changes.
@@ -332,6 +338,7 @@ fn target_of(request: &Request) -> String {
         Request::TestDestinations { names } => names.join(", "),
         Request::RegisterDestination { name, .. } | Request::Processes { destination: name } => name.clone(),
         Request::Reconvert { .. } => "everything".to_owned(),
+        Request::RetryConversions { .. } => "all files".to_owned(),
         _ => String::new(),
     }
 }
@@ -501,6 +508,12 @@ fn hostile_names_and_values_are_errors_and_lead_to_nothing_outside_of_the_agents
             Request::TestDestination { name: name.clone(), edits: Vec::new(), token: Some(secret()) },
             Request::RegisterDestination { name: name.clone(), token: secret() },
             Request::Processes { destination: name.clone() },
+            Request::TryConversion {
+                converter: name.clone(),
+                file_name: name.clone(),
+                bytes: b"{}".to_vec(),
+                arguments: vec![(name.clone(), name.clone())],
+            },
             Request::Reconvert {
                 filter: ArchiveFilter { file: Some(format!("[{name}")), ..ArchiveFilter::default() },
                 dry_run: false,

@@ -27,7 +27,7 @@ use waybill_ipc::protocol::{AccessStatus, Role};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::secret::Secret;
 
-pub use self::needs::{STOP, came_to, described, is_refusal, needed, which};
+pub use self::needs::{STOP, came_to, described, errors, is_refusal, needed, which};
 use self::pin::{Stamp, Tries};
 use crate::secrets::file;
 

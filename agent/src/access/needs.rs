@@ -1,6 +1,6 @@
 //! Which role each request needs, and what the history says of one.
 
-use waybill_ipc::protocol::{ArchiveFilter, Request, Role, Which};
+use waybill_ipc::protocol::{ArchiveFilter, ErrorFilter, Request, Role, Which};
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::text::shortened;
 
@@ -29,6 +29,9 @@ pub fn needed(request: &Request) -> Role {
         | Request::ConfigDiff { .. }
         | Request::Secrets
         | Request::Access
+        | Request::Converters
+        // It is the client's own file, and nothing becomes of it.
+        | Request::TryConversion { .. }
         // Whoever knows the PIN may give it, and everybody may give a role back.
         | Request::Elevate { .. }
         | Request::DropRole => Role::Viewer,
@@ -43,6 +46,7 @@ pub fn needed(request: &Request) -> Role {
         | Request::Fsck
         | Request::BackupQueue
         | Request::Reconvert { .. }
+        | Request::RetryConversions { .. }
         // Calls to a server with the station's own token, which change nothing.
         | Request::TestDestinations { .. }
         | Request::Processes { .. } => Role::Operator,
@@ -109,9 +113,23 @@ pub fn described(request: &Request) -> (&'static str, String) {
         Request::ClearPin { .. } => ("access.clear_pin", String::new()),
         Request::Diagnose => ("diagnose", String::new()),
         Request::Reconvert { filter, .. } => ("archive.reconvert", wanted(filter)),
+        Request::RetryConversions { filter, .. } => ("errors.retry", errors(filter)),
+        Request::Converters => ("converters.list", String::new()),
+        Request::TryConversion { file_name, .. } => ("converters.test", shortened(file_name, 200)),
         Request::Autostart { enable: None } => ("autostart.status", String::new()),
         Request::Autostart { enable: Some(true) } => ("autostart.enable", String::new()),
         Request::Autostart { enable: Some(false) } => ("autostart.disable", String::new()),
+    }
+}
+
+/// Which files that could not be converted somebody wants, in the words of the history.
+#[must_use]
+pub fn errors(filter: &ErrorFilter) -> String {
+    let of = filter.source.as_ref().map_or_else(String::new, |source| format!(" of {}", shortened(source, 100)));
+    match filter.keys.as_slice() {
+        [] => format!("all files{of}"),
+        [one] => format!("file {one}{of}"),
+        keys => format!("{} files{of}", keys.len()),
     }
 }
 

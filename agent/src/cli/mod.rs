@@ -10,6 +10,7 @@ mod demo;
 mod destinations;
 mod diagnose;
 mod door;
+mod errors;
 mod explain;
 mod fsck;
 mod health;
@@ -114,6 +115,9 @@ enum Command {
     /// What files can be read, and with which arguments; try files against it
     #[command(subcommand)]
     Converters(converters::ConvertersCommand),
+    /// Files that could not be converted: why, and how they are taken again
+    #[command(subcommand)]
+    Errors(errors::ErrorsCommand),
     /// Send archived files again with the configuration that their source has now; the reports keep their ids
     Reconvert(Box<reconvert::ReconvertArgs>),
     /// Show, check and change the configuration
@@ -180,6 +184,7 @@ pub fn main() -> ExitCode {
             Command::Destinations(command) => with_runtime(destinations::main(&instance, &pin, command)),
             Command::Convert(args) => convert::main(&instance, &args),
             Command::Converters(command) => converters::main(&instance, command).unwrap_or_else(|error| output::fail(&error)),
+            Command::Errors(command) => with_runtime(errors::main(&instance, &pin, command)),
             Command::Reconvert(args) => with_runtime(reconvert::main(&instance, &pin, *args)),
             Command::Init(args) => with_runtime(init::main(&instance, &pin, *args)),
             Command::Config(command) => with_runtime(config::main(&instance, &pin, command)),

@@ -12,9 +12,9 @@ use waybill_shared::report::{Report, Uut};
 use waybill_shared::schema::{Fault, FaultKind};
 use waybill_shared::text::printable;
 
+use super::Input;
 use super::about::{Argument, Arguments, Kind};
 use super::ground::time::local;
-use super::{ConvertError, Input};
 
 /// Part number of a unit whose file names none.
 pub const PART_NUMBER: Argument =
@@ -134,20 +134,21 @@ pub fn file_name_pattern(text: &str, groups: &[&str]) -> Result<Regex, String> {
     }
 }
 
-/// Fills in what a test report lacks, with a note for each customary value; repairs are left as they are. What was filled in, by its key.
-///
-/// # Errors
-/// What nobody said and nobody can guess.
-pub fn fill(
-    report: &mut Report,
-    notes: &mut Vec<String>,
-    input: &Input<'_>,
-    own_hash: &[u8; 32],
-) -> Result<Vec<(&'static str, Origin)>, ConvertError> {
-    let mut filled = Vec::new();
+/// What was filled in of a report.
+#[derive(Debug, Default)]
+pub struct Filled {
+    /// By its key, and from where.
+    pub origins: Vec<(&'static str, Origin)>,
+    /// What nobody said and nobody can guess.
+    pub faults: Vec<Fault>,
+}
+
+/// Fills in what a test report lacks, with a note for each value that is only `customary`, if that is allowed; repairs are left as they are.
+pub fn fill(report: &mut Report, notes: &mut Vec<String>, input: &Input<'_>, own_hash: &[u8; 32], customary: bool) -> Filled {
+    let Filled { origins: mut filled, mut faults } = Filled::default();
     let Input { file_name, arguments, modified, .. } = *input;
     if report.kind.as_deref() == Some("R") {
-        return Ok(filled);
+        return Filled::default();
     }
     let pattern = arguments.text(&FILE_NAME).and_then(|text| {
         let Kind::FileName(groups) = FILE_NAME.kind else { return None };
@@ -184,28 +185,27 @@ pub fn fill(
     if report.process_code.is_none() {
         let by_name = named("process_code").and_then(|text| text.parse().ok()).map(|code| (code, Origin::FileName));
         let given = || arguments.whole(&PROCESS_CODE).map(|code| (code, Origin::Argument(PROCESS_CODE.name)));
-        let (code, origin) = by_name.or_else(given).unwrap_or((10, Origin::Customary));
-        if origin == Origin::Customary {
+        let found = by_name.or_else(given).or(customary.then_some((10, Origin::Customary)));
+        if let Some((_, Origin::Customary)) = found {
             notes.push(
                 "it has no number of an operation: 10 is used; the source's argument `process_code` can supply another"
                     .to_owned(),
             );
         }
-        report.process_code = Some(code);
-        filled.push(("processCode", origin));
+        report.process_code = found.map(|(code, _)| code);
+        filled.extend(found.map(|(_, origin)| ("processCode", origin)));
     }
-    if report.rev.is_none() {
+    if report.rev.is_none() && customary {
         notes.push("it names no revision: 1 is used; the source's argument `revision` can supply another".to_owned());
         report.rev = Some("1".to_owned());
         filled.push(("rev", Origin::Customary));
     }
-    if report.start.is_none() && report.start_utc.is_none() {
+    if report.start.is_none() && report.start_utc.is_none() && customary {
         notes.push("it does not say when the test began: the time of the file is taken".to_owned());
         report.start = Some(local(&modified.to_zoned(zone(arguments))));
         report.start_utc = Some(modified.to_string());
         filled.push(("start", Origin::FileTime));
     }
-    let mut faults = Vec::new();
     let mut missing = |path: &str, message: &str| {
         faults.push(Fault { path: path.to_owned(), kind: FaultKind::Missing, message: message.to_owned() });
     };
@@ -234,5 +234,5 @@ pub fn fill(
             }
         }
     }
-    if faults.is_empty() { Ok(filled) } else { Err(ConvertError::Faults(faults)) }
+    Filled { origins: filled, faults }
 }

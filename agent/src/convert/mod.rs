@@ -114,6 +114,10 @@ pub trait Converter: Send + Sync {
     fn name(&self) -> &str {
         self.about().name
     }
+    /// True if its files are reports already: what one lacks is its fault, and nothing customary stands for it.
+    fn is_of_reports(&self) -> bool {
+        false
+    }
     /// How sure it is, 0 to 100, that a file that begins with these bytes (up to 64 KiB) is its own.
     fn sniff(&self, head: &[u8]) -> u8;
     /// Reads a file, handing each unit to `sink` as soon as it is known, a bad one as an error.

@@ -196,7 +196,7 @@ pub(crate) fn each_unit(
     let input = Input { content, file_name: &file_name, modified, arguments: Arguments::new(&source.arguments) };
     let name = again.as_ref().and_then(|taken| taken.converter.as_deref()).unwrap_or(converter.name());
     let taken_by = again.as_ref().map_or(fingerprint.source.as_str(), |taken| taken.source.as_str());
-    let mut finisher = Finisher::new(name, taken_by, &source.station, input);
+    let mut finisher = Finisher::new(name, taken_by, &source.station, input).of(converter);
     let result = converter.convert(&input, &mut |unit| each(unit, &mut finisher));
     // Whatever came of it, it may have come of two files.
     if !read.is_as_it_was().map_err(unreadable)? {

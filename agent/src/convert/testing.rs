@@ -72,7 +72,7 @@ pub(in crate::convert) fn convert(converter: &dyn Converter, file_name: &str, by
     let station = Identity { name: "ST".into(), location: "L".into(), purpose: "P".into(), name_source: "a test".into() };
     let modified: Timestamp = "2026-01-30T12:00:00Z".parse().unwrap();
     let input = Input { content: Content::Bytes(bytes), file_name, modified, arguments: Arguments::new(&given) };
-    let mut finisher = Finisher::new(converter.name(), "a test", &station, input);
+    let mut finisher = Finisher::new(converter.name(), "a test", &station, input).of(converter);
     let (mut reports, mut all_notes, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     let end = converter.convert(&input, &mut |unit| {
         match unit.and_then(|unit| finisher.finish(unit)) {

@@ -8,7 +8,7 @@ use waybill_shared::id::{ReportId, UnitIdentity};
 use waybill_shared::report::{Report, Status, validate, wsjf};
 
 use super::common::{self, LOCATION, Origin, PURPOSE, STATION_NAME};
-use super::{Argument, ConvertError, Input, Unit};
+use super::{Argument, ConvertError, Converter, Input, Unit};
 use crate::queue::{NewEntry, Payload};
 
 /// Makes the units of one file ready. It counts equal units, so it lives as long as the file is read.
@@ -17,6 +17,7 @@ pub struct Finisher<'a> {
     source: &'a str,
     station: &'a Identity,
     input: Input<'a>,
+    customary: bool,
     seen: HashMap<([u8; 32], String), u64>,
 }
 
@@ -37,7 +38,14 @@ impl<'a> Finisher<'a> {
     /// For one file. Ids are derived from the names of the converter and the source.
     #[must_use]
     pub fn new(converter: &'a str, source: &'a str, station: &'a Identity, input: Input<'a>) -> Self {
-        Self { converter, source, station, input, seen: HashMap::new() }
+        Self { converter, source, station, input, customary: true, seen: HashMap::new() }
+    }
+
+    /// With nothing customary for what a unit lacks, if its files are reports already.
+    #[must_use]
+    pub fn of(mut self, converter: &dyn Converter) -> Self {
+        self.customary = !converter.is_of_reports();
+        self
     }
 
     /// The report as it will be sent.
@@ -46,8 +54,9 @@ impl<'a> Finisher<'a> {
     /// All rules that it breaks.
     pub fn finish(&mut self, unit: Unit) -> Result<Finished, ConvertError> {
         let Unit { mut report, own_hash, mut notes } = unit;
-        let mut filled = common::fill(&mut report, &mut notes, &self.input, &own_hash)?;
-        let arguments = self.input.arguments;
+        let filled = common::fill(&mut report, &mut notes, &self.input, &own_hash, self.customary);
+        let (mut filled, mut faults) = (filled.origins, filled.faults);
+        let Input { arguments, file_name, .. } = self.input;
         for (key, field, argument) in [
             ("machineName", &report.machine_name, &STATION_NAME),
             ("location", &report.location, &LOCATION),
@@ -64,10 +73,19 @@ impl<'a> Finisher<'a> {
             &said(&LOCATION, &self.station.location),
             &said(&PURPOSE, &self.station.purpose),
         );
-        let faults = validate::validate(&report);
+        // What is missing is told once, and with what can supply it.
+        let told: Vec<_> = faults.iter().map(|fault| fault.path.clone()).collect();
+        faults.extend(validate::validate(&report).into_iter().filter(|fault| !told.contains(&fault.path)));
         if !faults.is_empty() {
             return Err(ConvertError::Faults(faults));
         }
+        // What its file is called is a part of what it is, if it says who it is: two units may have measured the same.
+        let by_its_name = filled.iter().any(|(_, origin)| *origin == Origin::FileName);
+        let own_hash = if by_its_name {
+            *blake3::Hasher::new().update(&own_hash).update(file_name.as_bytes()).finalize().as_bytes()
+        } else {
+            own_hash
+        };
         let id = report.report_id().unwrap_or_else(|| self.derive(&report, own_hash));
         report.id = Some(id.to_string());
         Ok(Finished { id, report, notes, filled })
@@ -163,6 +181,19 @@ mod tests {
         assert_eq!(serial("file name").unwrap(), "SN-7_board");
         assert!(serial("generate").unwrap().starts_with("NOSN-") && serial("refuse").is_err());
         assert_eq!(serial("generate").unwrap(), serial("generate").unwrap());
+    }
+
+    #[test]
+    fn units_that_measured_the_same_and_are_told_apart_by_the_names_of_their_files_are_two() {
+        let station = station();
+        let arguments = Map::from_iter([("file_name".into(), "(?<sn>[^_]+)_.*".into()), ("part_number".into(), "P".into())]);
+        let id = |file_name: &'static str| {
+            let mut unit = unit();
+            unit.report.sn = None;
+            Finisher::new("wsjf", "s", &station, Input { file_name, ..input(&arguments) }).finish(unit).unwrap().id
+        };
+        assert_ne!(id("A1_x.json"), id("A2_x.json"));
+        assert_eq!(id("A1_x.json"), id("A1_x.json"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod claim;
 pub mod post_action;
 pub mod rescan;
 pub mod retention;
+pub mod retry;
 pub mod settle;
 pub mod sidecar;
 pub mod source;

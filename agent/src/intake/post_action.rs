@@ -194,13 +194,20 @@ fn hash(file: &mut File) -> io::Result<[u8; 32]> {
 pub fn move_into(from: &Path, folder: &Path, original: &Path) -> Result<PathBuf, PostActionError> {
     let folder = dated(folder)?;
     let target = folder.join(original.file_name().unwrap_or_default());
-    let moved = place(&target, |candidate| match platform::move_new(from, candidate) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_verified(from, candidate),
-        result => result,
-    });
-    moved.map_err(|error| match error.kind() {
+    move_to(from, &target).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound if !from.exists() => PostActionError::Gone,
         _ => failed(format!("moving it into {}", folder.display()))(error),
+    })
+}
+
+/// Moves a file, under a name that nothing has; where it is now.
+///
+/// # Errors
+/// The OS does not let us; it is where it was.
+pub fn move_to(from: &Path, target: &Path) -> io::Result<PathBuf> {
+    place(target, |candidate| match platform::move_new(from, candidate) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy_verified(from, candidate),
+        result => result,
     })
 }
 
@@ -212,6 +219,8 @@ fn copy_verified(from: &Path, to: &Path) -> io::Result<()> {
         let expected = hash(&mut source)?;
         let mut source = File::open(from)?;
         io::copy(&mut source, &mut target)?;
+        // A unit whose file names no time has that of the file, and its identity with it.
+        target.set_modified(source.metadata()?.modified()?)?;
         target.sync_all()?;
         if hash(&mut File::open(to)?)? != expected {
             return Err(io::Error::other("the copy differs from the original"));

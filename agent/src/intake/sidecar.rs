@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use waybill_shared::error::ErrorReport;
 use waybill_shared::fs::atomic;
+use waybill_shared::id::CorrelationId;
 
 use super::post_action::shortened_name;
 
@@ -47,6 +48,21 @@ pub fn write(place: &Path, original: &Path, source: &str, error: &ErrorReport) -
     }
     let _already_failed = std::fs::remove_file(&temporary);
     Err(io::Error::from(io::ErrorKind::AlreadyExists))
+}
+
+/// Removes the note beside `place` that is of this life of the file; others and what cannot be read stay.
+pub fn remove(place: &Path, correlation_id: Option<CorrelationId>) {
+    /// Notes of one name that are looked at.
+    const LOOKED_AT: u32 = 100;
+    for number in 1..LOOKED_AT {
+        let sidecar = name(place, number);
+        let Ok(bytes) = std::fs::read(&sidecar) else { return };
+        let note: Option<ErrorReport> = serde_json::from_slice(&bytes).ok();
+        if note.is_some_and(|note| note.correlation_id.is_some() && note.correlation_id == correlation_id) {
+            let _it_is_only_a_note = std::fs::remove_file(&sidecar);
+            return;
+        }
+    }
 }
 
 /// The sidecar's name of a file: the first choice, or one with a number if that is taken.

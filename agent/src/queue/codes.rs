@@ -8,6 +8,8 @@ pub(super) const FILE_STAGED: i64 = 0;
 pub(super) const FILE_COMMITTED: i64 = 1;
 /// `file.state`: its post-action is done.
 pub(super) const FILE_DONE: i64 = 2;
+/// A file that is taken again if it comes again: somebody wants what could not be converted to be tried once more.
+pub(super) const FILE_LET_GO: i64 = 3;
 
 /// In the place of a destination's key: reports that go nowhere, as long as there is no destination. They are counted, not stored, so.
 pub(super) const NOWHERE: i64 = 0;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use waybill_ipc::protocol::Event;
 
-use super::codes::{FILE_COMMITTED, FILE_DONE, FILE_STAGED, NOWHERE, PENDING, STAGED};
+use super::codes::{FILE_COMMITTED, FILE_DONE, FILE_LET_GO, FILE_STAGED, NOWHERE, PENDING, STAGED};
 use super::payload::Stored;
 use super::transaction::{Sum, Transaction, Written, decided, failed, in_part, remove_made};
 use super::writer::Staged;
@@ -194,7 +194,7 @@ impl Transaction<'_> {
         self.connection
             .prepare_cached(
                 "SELECT file FROM file WHERE modified_ns = ?5 AND hash = ?6 AND path = ?1 AND source = ?2 AND file_id = ?3 AND size = ?4
-                 AND state > 0 ORDER BY file LIMIT 1",
+                 AND state IN (1, 2) ORDER BY file LIMIT 1",
             )?
             .query_row(
                 params![
@@ -327,6 +327,26 @@ impl Transaction<'_> {
             });
             Ok(())
         })
+    }
+
+    /// The file of a conversion error is taken again if it comes again, also those of its units that were queued.
+    pub(super) fn let_file_go(&mut self, error: i64) -> Result<(), QueueError> {
+        self.connection
+            .prepare_cached(
+                "UPDATE file SET state = ?2 WHERE correlation = (SELECT correlation FROM conversion_error WHERE error = ?1) AND state = ?3",
+            )
+            .and_then(|mut statement| statement.execute(params![error, FILE_LET_GO, FILE_DONE]))
+            .map(|_| ())
+            .map_err(failed)
+    }
+
+    /// It is in no list any more; the counts of its source stay.
+    pub(super) fn forget_conversion_error(&mut self, error: i64) -> Result<(), QueueError> {
+        self.connection
+            .prepare_cached("DELETE FROM conversion_error WHERE error = ?1")
+            .and_then(|mut statement| statement.execute([error]))
+            .map(|_| ())
+            .map_err(failed)
     }
 
     pub(super) fn file_done(&mut self, file: i64, place: Option<&str>) -> Result<(), QueueError> {

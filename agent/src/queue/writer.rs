@@ -69,6 +69,20 @@ pub enum Command {
         /// Told after the commit.
         ack: Ack<()>,
     },
+    /// A file that could not be converted, or not all of it, is taken again if it comes again.
+    LetFileGo {
+        /// Key of the conversion error.
+        error: i64,
+        /// Told after the commit.
+        ack: Ack<()>,
+    },
+    /// A conversion error is an old story.
+    ForgetConversionError {
+        /// Its key.
+        error: i64,
+        /// Told after the commit.
+        ack: Ack<()>,
+    },
     /// A file's post-action is done.
     FileDone {
         /// Key of the file.
@@ -268,6 +282,8 @@ fn refuse(command: Command, error: &QueueError) {
         }
         Command::Retry { ack, .. } | Command::Discard { ack, .. } => ack(Err(error.clone())),
         Command::ConversionError { ack, .. }
+        | Command::LetFileGo { ack, .. }
+        | Command::ForgetConversionError { ack, .. }
         | Command::Outcome { ack, .. }
         | Command::Promote { ack, .. }
         | Command::HoldLane { ack, .. }
@@ -403,6 +419,10 @@ fn commit(setup: &mut Setup, state: &mut State, batch: &mut Vec<Command>) -> Opt
                 }
             }
             Command::ConversionError { error, ack } => told.push(after(&setup.damage, transaction.conversion_error(&error), ack)),
+            Command::LetFileGo { error, ack } => told.push(after(&setup.damage, transaction.let_file_go(error), ack)),
+            Command::ForgetConversionError { error, ack } => {
+                told.push(after(&setup.damage, transaction.forget_conversion_error(error), ack));
+            }
             Command::FileDone { file, place } => {
                 if let Err(error) = transaction.file_done(file, place.as_deref()) {
                     tracing::warn!(event = "queue_file_done_failed", %error, file, "the post-action is checked again at the next start");

@@ -3,6 +3,7 @@
 mod access;
 mod autostart;
 mod config;
+mod conversion;
 mod destination;
 mod event;
 mod health;
@@ -19,6 +20,10 @@ mod snapshot;
 pub use access::{AccessStatus, Role};
 pub use autostart::{AutostartState, AutostartStatus};
 pub use config::{BackupRow, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion, MOST_EDITS, Unsent};
+pub use conversion::{
+    ArgumentKind, ArgumentRow, ConversionTrial, ConverterRow, ErrorFilter, MOST_TRIED_BYTES, RetriedError, RetriedErrors,
+    TriedUnit,
+};
 pub use destination::{CertificateInfo, DestinationTest, DestinationTrial, ProcessRow};
 pub use event::{Configured, DestinationHead, Event, SourceHead, Update};
 pub use health::{CheckResult, HealthReport, HealthState, TaskRow, TaskState};

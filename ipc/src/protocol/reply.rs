@@ -5,9 +5,9 @@ use waybill_shared::config::compare::Difference;
 use waybill_shared::error::ErrorReport;
 
 use super::{
-    AccessStatus, AutostartStatus, BackupRow, Changed, ConfigChanged, ConfigState, DeliveryState, DestinationTest,
-    DestinationTrial, EntryDetails, FsckReport, HealthReport, HistoryRow, LaneRow, LogLine, LossRow, ProcessRow, Reconverted,
-    ReportPart, SecretRow, Snapshot, TaskRow,
+    AccessStatus, AutostartStatus, BackupRow, Changed, ConfigChanged, ConfigState, ConversionTrial, ConverterRow, DeliveryState,
+    DestinationTest, DestinationTrial, EntryDetails, FsckReport, HealthReport, HistoryRow, LaneRow, LogLine, LossRow, ProcessRow,
+    Reconverted, ReportPart, RetriedErrors, SecretRow, Snapshot, TaskRow,
 };
 
 /// An answer.
@@ -69,6 +69,12 @@ pub enum Reply {
     Reconverted(Reconverted),
     /// To `Autostart`: how it is, after the change if one was asked for.
     Autostart(AutostartStatus),
+    /// To `RetryConversions`.
+    RetriedErrors(RetriedErrors),
+    /// To `Converters`, in the order in which they are listed.
+    Converters(Vec<ConverterRow>),
+    /// To `TryConversion`.
+    ConversionTrial(Box<ConversionTrial>),
 }
 
 /// A bundle for whoever looks for a fault.

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use waybill_shared::config::Edit;
 
 use super::{
-    ArchiveFilter, ArchivePage, ConfigChange, ConfigVersion, DeliveryFilter, HistoryFilter, LogFilter, SecretText, Which,
+    ArchiveFilter, ArchivePage, ConfigChange, ConfigVersion, DeliveryFilter, ErrorFilter, HistoryFilter, LogFilter, SecretText,
+    Which,
 };
 
 /// A request. Each gets exactly one [`Reply`](super::Reply) or one error.
@@ -205,6 +206,26 @@ pub enum Request {
         /// What is wanted; none: only how it is.
         enable: Option<bool>,
     },
+    /// Have files that could not be converted taken again, after what was wrong was mended; a part of them at a time.
+    RetryConversions {
+        /// Which files.
+        filter: ErrorFilter,
+        /// Only those with a smaller key than this, as an answer before named it.
+        before: Option<i64>,
+    },
+    /// The converters there are.
+    Converters,
+    /// Convert a file without sending anything.
+    TryConversion {
+        /// Name of the converter, or `auto`.
+        converter: String,
+        /// Name of the file, without folders.
+        file_name: String,
+        /// The file, at most [`MOST_TRIED_BYTES`](super::MOST_TRIED_BYTES).
+        bytes: Vec<u8>,
+        /// Values for the converter as JSON, by name; as under `[source.arguments]`.
+        arguments: Vec<(String, String)>,
+    },
 }
 
 /// A part of a list, by key and not by number, so that a list that changes is neither skipped nor repeated.
@@ -240,7 +261,8 @@ impl Request {
             | Self::ConfigDiff { .. }
             | Self::Secrets
             | Self::Access
-            | Self::Autostart { enable: None } => false,
+            | Self::Autostart { enable: None }
+            | Self::Converters => false,
             Self::RetryDeliveries { .. }
             | Self::DiscardDeliveries { .. }
             | Self::HoldLane { .. }
@@ -263,7 +285,9 @@ impl Request {
             | Self::ClearPin { .. }
             | Self::Diagnose
             | Self::Reconvert { .. }
-            | Self::Autostart { enable: Some(_) } => true,
+            | Self::Autostart { enable: Some(_) }
+            | Self::RetryConversions { .. }
+            | Self::TryConversion { .. } => true,
         }
     }
 }

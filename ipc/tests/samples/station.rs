@@ -1,15 +1,16 @@
 //! Samples of what is about the station itself: configuration, secrets, access, health, history, log.
 
 use waybill_ipc::protocol::{
-    AccessStatus, ArchiveFilter, ArchivePage, AutostartState, AutostartStatus, BackupRow, CertificateInfo, CheckResult,
-    ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion, DestinationTest, DestinationTrial, Diagnosis,
-    HealthReport, HealthState, HistoryFilter, HistoryOutcome, HistoryRow, LogFilter, LogLevelName, LogLine, Page, ProcessRow,
-    ReconvertOutcome, Reconverted, ReconvertedFile, ReconvertedReport, Reply, Request, Role, SecretRow, SecretText, TaskRow,
-    TaskState, Unsent, Via,
+    AccessStatus, ArchiveFilter, ArchivePage, ArgumentKind, ArgumentRow, AutostartState, AutostartStatus, BackupRow,
+    CertificateInfo, CheckResult, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion, ConversionTrial,
+    ConverterRow, DestinationTest, DestinationTrial, Diagnosis, ErrorFilter, HealthReport, HealthState, HistoryFilter,
+    HistoryOutcome, HistoryRow, LogFilter, LogLevelName, LogLine, Page, ProcessRow, ReconvertOutcome, Reconverted,
+    ReconvertedFile, ReconvertedReport, Reply, Request, RetriedError, RetriedErrors, Role, SecretRow, SecretText, TaskRow,
+    TaskState, TriedUnit, Unsent, Via,
 };
 use waybill_shared::config::compare::Difference;
 use waybill_shared::config::{Edit, Origin};
-use waybill_shared::error::Code;
+use waybill_shared::error::{Code, ErrorReport};
 
 use super::{CORRELATION, Family, ask, error, family, response};
 
@@ -132,6 +133,14 @@ pub(super) fn requests() -> Vec<Request> {
             page: ArchivePage { after: Some("2026-01-31/ict/a.zst".into()), limit: 100 },
         },
         Request::Autostart { enable: Some(true) },
+        Request::RetryConversions { filter: ErrorFilter { keys: vec![7, 8], source: Some("ict".into()) }, before: Some(9) },
+        Request::Converters,
+        Request::TryConversion {
+            converter: "auto".into(),
+            file_name: "a.xml".into(),
+            bytes: b"<a/>".to_vec(),
+            arguments: vec![("part_number".into(), "\"P\"".into())],
+        },
     ]
 }
 
@@ -174,6 +183,18 @@ pub(super) fn replies() -> Vec<Reply> {
         Reply::Diagnosis(Diagnosis { bundle: "/data/diagnosis.zip".into(), findings: vec!["the disk is nearly full".into()] }),
         Reply::Reconverted(reconverted()),
         Reply::Autostart(autostart()),
+        Reply::RetriedErrors(RetriedErrors {
+            files: vec![retried(Ok("/in/a.json".into())), retried(Err(error()))],
+            next: Some(6),
+        }),
+        Reply::Converters(vec![converter()]),
+        Reply::ConversionTrial(Box::new(ConversionTrial {
+            converter: Some("wsjf".into()),
+            recognised_by: vec![("wsjf".into(), 95)],
+            units: vec![Ok(tried()), Err(error())],
+            more: 3,
+            error: Some(error()),
+        })),
     ]
 }
 
@@ -183,6 +204,51 @@ fn autostart() -> AutostartStatus {
         place: "/home/anna/.config/autostart/waybill.desktop".into(),
         starts: Some("/opt/waybill/waybill --start-agent".into()),
         notes: vec!["a note".into()],
+    }
+}
+
+fn retried(came_to: Result<String, ErrorReport>) -> RetriedError {
+    RetriedError { key: 7, source: "ict".into(), path: "/in/a.json".into(), came_to }
+}
+
+fn converter() -> ConverterRow {
+    let kinds = [
+        ArgumentKind::Text,
+        ArgumentKind::Whole,
+        ArgumentKind::Flag,
+        ArgumentKind::OneOf(vec!["a".into(), "b".into()]),
+        ArgumentKind::Zone,
+        ArgumentKind::Encoding,
+        ArgumentKind::FileName,
+    ];
+    let argument = |kind| ArgumentRow {
+        name: "part_number".into(),
+        help: "part number, where the file names none".into(),
+        kind,
+        takes: "a text".into(),
+        default: Some("PN".into()),
+        common: true,
+    };
+    ConverterRow {
+        name: "wsjf".into(),
+        version: 1,
+        help: "WATS reports".into(),
+        patterns: vec!["*.json".into()],
+        has_end_mark: true,
+        arguments: kinds.map(argument).into(),
+    }
+}
+
+fn tried() -> TriedUnit {
+    TriedUnit {
+        report: Some("{}".into()),
+        serial: "SN-1".into(),
+        part: "PN".into(),
+        result: "P".into(),
+        steps: 3,
+        measurements: 2,
+        notes: vec!["a note".into()],
+        not_from_the_file: vec![("rev".into(), "the argument revision".into())],
     }
 }
 

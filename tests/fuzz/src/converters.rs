@@ -78,7 +78,7 @@ fn read_with(converter: &dyn Converter, bytes: &[u8], reports: &mut Vec<Vec<u8>>
     let arguments: Map<String, Value> = arguments.as_object().cloned().unwrap_or_default();
     let (content, arguments) = (Content::Bytes(bytes), Arguments::new(&arguments));
     let input = Input { content, file_name: "file.json", modified: Timestamp::UNIX_EPOCH, arguments };
-    let mut finisher = Finisher::new(converter.name(), "fuzz", &station, input);
+    let mut finisher = Finisher::new(converter.name(), "fuzz", &station, input).of(converter);
     converter.convert(&input, &mut |unit| {
         match unit.and_then(|unit| finisher.finish(unit)) {
             Ok(Finished { id, report, .. }) => {

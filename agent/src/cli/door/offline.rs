@@ -162,7 +162,12 @@ impl Offline {
             | Request::TestDestination { .. }
             | Request::TestDestinations { .. }
             | Request::RegisterDestination { .. }
-            | Request::Processes { .. } => Err(self.none_runs()),
+            | Request::Processes { .. }
+            | Request::Converters
+            | Request::TryConversion { .. } => Err(self.none_runs()),
+            Request::RetryConversions { .. } => Err(self.none_runs().with_fix(
+                "Start the agent (`waybill-agent run`), then do the same again; or move the file from its error folder into its watch folder",
+            )),
             Request::Reconvert { .. } => Err(self.none_runs().with_fix(
                 "Start the agent (`waybill-agent run`), then do the same again: only a running one sends archived files",
             )),

@@ -22,6 +22,9 @@ impl Converter for Wsjf {
     fn about(&self) -> &About {
         &ABOUT
     }
+    fn is_of_reports(&self) -> bool {
+        true
+    }
     fn sniff(&self, head: &[u8]) -> u8 {
         let contains = |key: &[u8]| head.windows(key.len()).any(|window| window == key);
         let typed = contains(b"\"type\"");

@@ -33,6 +33,9 @@ impl Converter for Wsxf {
     fn about(&self) -> &About {
         &ABOUT
     }
+    fn is_of_reports(&self) -> bool {
+        true
+    }
     fn sniff(&self, head: &[u8]) -> u8 {
         // Without its zero bytes, UTF-16 reads like ASCII here.
         let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();

@@ -429,7 +429,7 @@ fn mend(table: &str, columns: &[&str], row: &mut [Value]) -> bool {
             ("delivery", "state") if !matches!(value, Value::Integer(STAGED | PENDING | 3..=6)) => {
                 *value = Value::Integer(PENDING)
             }
-            ("file", "state") if !matches!(value, Value::Integer(0..=2)) => *value = Value::Integer(2),
+            ("file", "state") if !matches!(value, Value::Integer(0..=3)) => *value = Value::Integer(2),
             ("counter", "priority") if !matches!(value, Value::Integer(1..=10)) => return false,
             _ => {}
         }

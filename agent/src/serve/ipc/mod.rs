@@ -5,6 +5,7 @@
 
 mod autostart;
 mod configuration;
+mod conversion;
 mod destinations;
 mod queue;
 
@@ -87,6 +88,10 @@ pub struct Service {
     store_desk: Desk,
     /// For what the OS keeps about autostart.
     autostart_desk: Desk,
+    /// For files that could not be converted, which go back to their sources.
+    error_desk: Desk,
+    /// For files that clients want tried.
+    trial_desk: Desk,
 }
 
 /// One connection.
@@ -110,6 +115,8 @@ impl Service {
             log_desk: Desk::open("log-read")?,
             store_desk: Desk::open("store")?,
             autostart_desk: Desk::open("autostart")?,
+            error_desk: Desk::open("conversion-errors")?,
+            trial_desk: Desk::open("conversion-trials")?,
         })
     }
 
@@ -163,6 +170,11 @@ impl Service {
             Request::BackupQueue => self.backup_queue(session).await,
             Request::ConversionErrors { page } => {
                 parts.reader.conversion_errors(page).await.map(Reply::ConversionErrors).map_err(|error| error.report())
+            }
+            Request::RetryConversions { filter, before } => self.retry_conversions(session, filter, before).await,
+            Request::Converters => Ok(Reply::Converters(conversion::converters())),
+            Request::TryConversion { converter, file_name, bytes, arguments } => {
+                self.try_conversion(converter, file_name, bytes, arguments).await
             }
             Request::Tasks => Ok(Reply::Tasks(parts.supervisor.list().into_iter().map(Into::into).collect())),
             Request::Health { fresh } => Ok(Reply::Health(parts.health.report(fresh, HEALTH).await)),

@@ -21,7 +21,7 @@ const REASON: usize = 500;
 
 impl Service {
     /// Has the writer do something, within a time.
-    async fn write<T: Send + 'static>(&self, command: impl FnOnce(Ack<T>) -> Command) -> Result<T, ErrorReport> {
+    pub(super) async fn write<T: Send + 'static>(&self, command: impl FnOnce(Ack<T>) -> Command) -> Result<T, ErrorReport> {
         match tokio::time::timeout(STORE, self.parts.writer.ask(command)).await {
             Ok(done) => done.map_err(|error| error.report()),
             Err(_) => Err(QueueError::Write("it took too long; it may still be done".to_owned()).report()),

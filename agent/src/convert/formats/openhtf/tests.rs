@@ -32,8 +32,8 @@ fn convert_with(bytes: &[u8], arguments: &Value) -> (Units, Result<(), ConvertEr
     let result = OpenHtf.convert(&input, &mut |unit| {
         // What the file lacks is filled in as for every format.
         units.push(unit.and_then(|mut unit| {
-            common::fill(&mut unit.report, &mut unit.notes, &input, &unit.own_hash)?;
-            Ok(unit)
+            let filled = common::fill(&mut unit.report, &mut unit.notes, &input, &unit.own_hash, true);
+            if filled.faults.is_empty() { Ok(unit) } else { Err(ConvertError::Faults(filled.faults)) }
         }));
         ControlFlow::Continue(())
     });
