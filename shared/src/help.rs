@@ -7,8 +7,9 @@
 use crate::error::Code;
 
 /// Topics with a page, and the pages, as Markdown of the same form.
-pub const TOPICS: [(&str, &str); 3] = [
+pub const TOPICS: [(&str, &str); 4] = [
     ("archive", include_str!("../../assets/help/archive.md")),
+    ("converters", include_str!("../../assets/help/converters.md")),
     ("service", include_str!("../../assets/help/service.md")),
     ("watchdog", include_str!("../../assets/help/watchdog.md")),
 ];

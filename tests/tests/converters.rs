@@ -39,11 +39,35 @@ fn converters_are_listed_and_shown_with_their_arguments_by_the_command_line_and_
     assert!(unknown.code() == Some(2) && unknown.stderr.contains("junit"), "{unknown}");
 
     let _agent = Agent::start(&station);
-    let Ok(Reply::Converters(rows)) = ipc_client(&station).request(Request::Converters) else { panic!("no converters") };
+    let station_rows = || match ipc_client(&station).request(Request::Converters) {
+        Ok(Reply::Converters(rows)) => rows,
+        other => panic!("{other:?}"),
+    };
+    let rows = station_rows();
     assert_eq!(rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>(), names);
     let argument = rows[0].arguments.iter().find(|argument| argument.name == "no_serial_number").unwrap();
     assert!(argument.common && argument.default.as_deref() == Some("refuse"), "{argument:?}");
     assert!(matches!(&argument.kind, ArgumentKind::OneOf(texts) if texts.len() == 3));
+}
+
+#[test]
+fn what_each_converter_did_is_counted_with_its_time() {
+    let station =
+        Station::builder().source("any", |source| source.patterns(["*"]).converter("auto")).folder_destination("out").build();
+    let agent = Agent::start(&station);
+    let nothing = cli(&station, &["converters", "stats"]);
+    assert!(nothing.stdout.contains("nothing was converted"), "{nothing}");
+    station.drop_reports("any", 0..3);
+    station.drop_file("any", "broken.xml", JUNIT.as_bytes());
+    agent.wait_for("all are read", |s| s.sources[0].queued == 3 && s.sources[0].errors == 1);
+    let rows = cli(&station, &["converters", "stats", "--json"]).json();
+    let done = |name: &str| rows.as_array().unwrap().iter().find(|row| row["name"] == name).unwrap()["done"].clone();
+    let (wsjf, junit) = (done("wsjf"), done("junit"));
+    assert_eq!((&wsjf["files"], &wsjf["reports"], &wsjf["broken_units"]), (&3.into(), &3.into(), &0.into()), "{wsjf}");
+    assert_eq!((&junit["files"], &junit["reports"], &junit["broken_units"]), (&1.into(), &0.into(), &1.into()), "{junit}");
+    assert!(wsjf["took_us"].as_u64() >= wsjf["slowest_us"].as_u64() && wsjf["bytes"].as_u64().unwrap() > 1000, "{wsjf}");
+    let table = cli(&station, &["converters", "stats"]);
+    assert!(table.stdout.contains("wsjf") && !table.stdout.contains("openhtf"), "{table}");
 }
 
 #[test]

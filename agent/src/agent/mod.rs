@@ -335,7 +335,7 @@ impl Agent {
             live: Arc::clone(&live),
             instance: instance.clone(),
             base: base.clone(),
-            pool,
+            pool: Arc::clone(&pool),
             writer: writer.clone(),
             gate: queue_gate,
             publish: publisher(&hub),
@@ -354,6 +354,7 @@ impl Agent {
             supervisor: supervisor.clone(),
             health: Arc::clone(&health),
             reconvert,
+            pool,
             stop,
         })?);
         let connections = Connections::open(supervisor, &endpoint, listener, service, limits_now);

@@ -15,7 +15,7 @@ use crate::convert::pool::{Pool, SourceContext};
 use crate::convert::registry::Registry;
 use crate::intake::rescan::Patterns;
 use crate::intake::settle::Rules;
-use crate::intake::{Claims, Neighbour, Source, SourceSetup};
+use crate::intake::{Claims, Neighbour, Source, SourceSetup, WORKING};
 use crate::queue::Opened;
 use crate::supervisor::Supervisor;
 
@@ -60,6 +60,7 @@ impl Common<'_> {
             patterns: patterns(source)?,
             recursive: source.recursive,
             after: source.after,
+            parallel: source.parallel.map_or(WORKING, |most| (most as usize).min(WORKING)),
             incomplete_timeout: Duration::from_secs(source.incomplete_timeout_secs),
             rescan: source.rescan_secs.map_or(if network { RESCAN_NETWORK } else { RESCAN_LOCAL }, Duration::from_secs),
             when_full: plan.when_full,

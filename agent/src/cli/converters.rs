@@ -4,13 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use waybill_ipc::protocol::{ConverterRow, Reply, Request};
 use waybill_shared::error::{Code, ErrorReport, Exit};
 use waybill_shared::paths::Instance;
 use waybill_shared::report::Status;
 use waybill_shared::text;
 
 use super::convert::{Tried, dry_run};
+use super::door::Door;
 use super::output;
+use super::pin::Pin;
+use super::status::unexpected;
 use crate::convert::common::COMMON;
 use crate::convert::dry_run::DryRun;
 use crate::convert::registry::Registry;
@@ -25,6 +29,8 @@ pub(super) enum ConvertersCommand {
     List(ListArgs),
     /// Show one: what it reads, the names of its files, its arguments with their defaults
     Show(ShowArgs),
+    /// What each did since the agent started: files, reports, errors, time
+    Stats(ListArgs),
     /// Try files: who recognises them, what came of each; nothing is queued or moved
     Test(TestArgs),
 }
@@ -57,13 +63,14 @@ pub(super) struct TestArgs {
     json: bool,
 }
 
-pub(super) fn main(instance: &Instance, command: ConvertersCommand) -> Result<Exit, ErrorReport> {
+pub(super) async fn main(instance: &Instance, pin: &Pin, command: ConvertersCommand) -> Result<Exit, ErrorReport> {
     match command {
         ConvertersCommand::List(args) => {
             list(args.json);
             Ok(Exit::Ok)
         }
         ConvertersCommand::Show(args) => show(&args),
+        ConvertersCommand::Stats(args) => stats(&Door::open(instance, pin).await?, args.json).await,
         ConvertersCommand::Test(args) => test(instance, &args),
     }
 }
@@ -80,6 +87,38 @@ fn list(as_json: bool) {
     };
     output::table(&["NAME", "FILES", "READS"], &registry.all().map(row).collect::<Vec<_>>());
     output::line("\nA source with `converter = \"auto\"` takes the one that is surest of each file.");
+}
+
+async fn stats(door: &Door<'_>, as_json: bool) -> Result<Exit, ErrorReport> {
+    let rows = match door.request(Request::Converters).await? {
+        Reply::Converters(rows) => rows,
+        other => return Err(unexpected(&other)),
+    };
+    if as_json {
+        let row = |row: &ConverterRow| json!({ "name": row.name, "done": row.done });
+        output::json(&rows.iter().map(row).collect::<Vec<_>>());
+        return Ok(Exit::Ok);
+    }
+    let row = |row: &ConverterRow| {
+        let done = &row.done;
+        let mean = done.took_us.checked_div(done.files).unwrap_or(0);
+        let counts = [done.files, done.reports, done.broken_units, done.broken_files].map(|count| count.to_string());
+        let mut cells = vec![row.name.clone()];
+        cells.extend(counts);
+        cells.extend([milliseconds(mean), milliseconds(done.slowest_us)]);
+        cells
+    };
+    let used: Vec<_> = rows.iter().filter(|row| row.done.files > 0).map(row).collect();
+    if used.is_empty() {
+        output::line("nothing was converted since the agent started");
+    } else {
+        output::table(&["CONVERTER", "FILES", "REPORTS", "BROKEN UNITS", "BROKEN FILES", "MEAN", "SLOWEST"], &used);
+    }
+    Ok(Exit::Ok)
+}
+
+fn milliseconds(micros: u64) -> String {
+    format!("{}.{} ms", micros / 1000, micros % 1000 / 100)
 }
 
 fn show(args: &ShowArgs) -> Result<Exit, ErrorReport> {

@@ -183,7 +183,7 @@ pub fn main() -> ExitCode {
             Command::Fsck(args) => with_runtime(fsck::main(&instance, &pin, args)),
             Command::Destinations(command) => with_runtime(destinations::main(&instance, &pin, command)),
             Command::Convert(args) => convert::main(&instance, &args),
-            Command::Converters(command) => converters::main(&instance, command).unwrap_or_else(|error| output::fail(&error)),
+            Command::Converters(command) => with_runtime(converters::main(&instance, &pin, command)),
             Command::Errors(command) => with_runtime(errors::main(&instance, &pin, command)),
             Command::Reconvert(args) => with_runtime(reconvert::main(&instance, &pin, *args)),
             Command::Init(args) => with_runtime(init::main(&instance, &pin, *args)),

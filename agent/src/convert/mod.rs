@@ -7,7 +7,7 @@
 //! - [`read`]: files as they are read, new ones and archived ones
 //! - [`pool`]: the bounded pool of threads that read, convert and hand over to the queue
 //! - [`dry_run`]: a conversion without consequences
-//! - [`limits`]: what a conversion may cost
+//! - [`limits`]: what a conversion may cost; [`statistics`]: what conversions did
 //!
 //! A converter sees bytes and gives units; it touches no file, no clock and no network. Invariants: it never invents a value
 //! and never drops one silently; a bad unit does not lose the good ones beside it; the same bytes give the same units.
@@ -22,6 +22,7 @@ pub mod limits;
 pub mod pool;
 pub(crate) mod read;
 pub mod registry;
+pub mod statistics;
 #[cfg(test)]
 mod testing;
 pub mod unit;

@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use waybill_shared::config::Identity;
 use waybill_shared::error::{Code, ErrorReport};
@@ -20,6 +20,7 @@ use waybill_shared::text;
 use super::limits::{Budget, is_chunk};
 use super::read::{FileRead, each_unit, read_archived, read_file};
 use super::registry::Choice;
+use super::statistics::{Row, Statistics};
 use super::unit::{self, Finished, Finisher};
 use super::{ConvertError, Unit};
 use crate::queue::{Backlog, Command, Committed, Fingerprint, NewEntry, NewFile, QueueError, Writer};
@@ -150,6 +151,7 @@ pub struct Pool {
 #[derive(Clone)]
 pub struct PoolHandle {
     jobs: crossbeam_channel::Sender<Job>,
+    statistics: Statistics,
 }
 
 struct PoolShared {
@@ -158,6 +160,7 @@ struct PoolShared {
     spool: PathBuf,
     stop: AtomicBool,
     next_key: AtomicU64,
+    statistics: Statistics,
 }
 
 impl PoolHandle {
@@ -167,6 +170,12 @@ impl PoolHandle {
     /// The job, if there is no room for it.
     pub fn try_send(&self, job: Job) -> Result<(), Box<Job>> {
         self.jobs.try_send(job).map_err(|error| Box::new(error.into_inner()))
+    }
+
+    /// What converters did.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
     }
 }
 
@@ -183,7 +192,14 @@ impl Pool {
         supervisor: &Supervisor,
     ) -> std::io::Result<Self> {
         let (jobs, waiting) = crossbeam_channel::bounded::<Job>(workers as usize * 2);
-        let shared = Arc::new(PoolShared { writer, backlog, spool, stop: AtomicBool::new(false), next_key: AtomicU64::new(1) });
+        let shared = Arc::new(PoolShared {
+            writer,
+            backlog,
+            spool,
+            stop: AtomicBool::new(false),
+            next_key: AtomicU64::new(1),
+            statistics: Statistics::default(),
+        });
         let mut pool = Self { jobs, waiting, threads: Vec::new(), shared, supervisor: supervisor.clone() };
         for number in 1..=workers as usize {
             let thread = pool.start_worker(number)?;
@@ -220,7 +236,7 @@ impl Pool {
     /// A handle for a source.
     #[must_use]
     pub fn handle(&self) -> PoolHandle {
-        PoolHandle { jobs: self.jobs.clone() }
+        PoolHandle { jobs: self.jobs.clone(), statistics: self.shared.statistics.clone() }
     }
 
     /// Conversions that run at this moment; not those that wait.
@@ -359,12 +375,28 @@ fn run_converter(
     budget: &Budget,
     handover: &mut Handover<'_>,
 ) -> Result<(), ConvertError> {
-    each_unit(read, read.choose(source)?.as_ref(), source, |unit, finisher| {
+    let (converter, begun) = (read.choose(source)?, Instant::now());
+    let (mut reports, mut broken) = (0, 0);
+    let result = each_unit(read, converter.as_ref(), source, |unit, finisher| {
         if budget.is_spent() || handover.shared.stop.load(Ordering::Acquire) && handover.staged.is_some() {
             return ControlFlow::Break(());
         }
-        handover.take(unit, finisher)
-    })
+        let flow = handover.take(unit, finisher);
+        (reports, broken) = (handover.reports, handover.broken.len());
+        flow
+    });
+    let took = begun.elapsed();
+    let file = Row {
+        files: 1,
+        bytes: read.fingerprint.size,
+        reports: reports as u64,
+        broken_units: broken as u64,
+        broken_files: u64::from(!matches!(result, Ok(()) | Err(ConvertError::Stopped | ConvertError::Changed))),
+        took,
+        slowest: took,
+    };
+    handover.shared.statistics.add(converter.name(), file);
+    result
 }
 
 impl Handover<'_> {

@@ -28,4 +28,4 @@ pub mod source;
 pub mod watch;
 
 pub use claim::Claims;
-pub use source::{Neighbour, Source, SourceSetup, Told, supervised};
+pub use source::{Neighbour, Source, SourceSetup, Told, WORKING, supervised};

@@ -52,6 +52,27 @@ pub struct ConverterRow {
     pub has_end_mark: bool,
     /// What a source can give it, its own first.
     pub arguments: Vec<ArgumentRow>,
+    /// What it did since the agent started.
+    pub done: ConversionsDone,
+}
+
+/// What a converter did since the agent started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversionsDone {
+    /// Files that it read; each try counts.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Reports that it made of them.
+    pub reports: u64,
+    /// Units that are no valid reports.
+    pub broken_units: u64,
+    /// Files that it could not read to their end.
+    pub broken_files: u64,
+    /// Time in all, microseconds.
+    pub took_us: u64,
+    /// The longest time for one file, microseconds.
+    pub slowest_us: u64,
 }
 
 /// A value that a source can give its converter.

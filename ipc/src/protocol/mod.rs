@@ -21,8 +21,8 @@ pub use access::{AccessStatus, Role};
 pub use autostart::{AutostartState, AutostartStatus};
 pub use config::{BackupRow, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion, MOST_EDITS, Unsent};
 pub use conversion::{
-    ArgumentKind, ArgumentRow, ConversionTrial, ConverterRow, ErrorFilter, MOST_TRIED_BYTES, RetriedError, RetriedErrors,
-    TriedUnit,
+    ArgumentKind, ArgumentRow, ConversionTrial, ConversionsDone, ConverterRow, ErrorFilter, MOST_TRIED_BYTES, RetriedError,
+    RetriedErrors, TriedUnit,
 };
 pub use destination::{CertificateInfo, DestinationTest, DestinationTrial, ProcessRow};
 pub use event::{Configured, DestinationHead, Event, SourceHead, Update};

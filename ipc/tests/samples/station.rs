@@ -3,8 +3,8 @@
 use waybill_ipc::protocol::{
     AccessStatus, ArchiveFilter, ArchivePage, ArgumentKind, ArgumentRow, AutostartState, AutostartStatus, BackupRow,
     CertificateInfo, CheckResult, ConfigChange, ConfigChanged, ConfigState, ConfigValue, ConfigVersion, ConversionTrial,
-    ConverterRow, DestinationTest, DestinationTrial, Diagnosis, ErrorFilter, HealthReport, HealthState, HistoryFilter,
-    HistoryOutcome, HistoryRow, LogFilter, LogLevelName, LogLine, Page, ProcessRow, ReconvertOutcome, Reconverted,
+    ConversionsDone, ConverterRow, DestinationTest, DestinationTrial, Diagnosis, ErrorFilter, HealthReport, HealthState,
+    HistoryFilter, HistoryOutcome, HistoryRow, LogFilter, LogLevelName, LogLine, Page, ProcessRow, ReconvertOutcome, Reconverted,
     ReconvertedFile, ReconvertedReport, Reply, Request, RetriedError, RetriedErrors, Role, SecretRow, SecretText, TaskRow,
     TaskState, TriedUnit, Unsent, Via,
 };
@@ -236,6 +236,15 @@ fn converter() -> ConverterRow {
         patterns: vec!["*.json".into()],
         has_end_mark: true,
         arguments: kinds.map(argument).into(),
+        done: ConversionsDone {
+            files: 5,
+            bytes: 5000,
+            reports: 6,
+            broken_units: 1,
+            broken_files: 2,
+            took_us: 7000,
+            slowest_us: 3000,
+        },
     }
 }
 

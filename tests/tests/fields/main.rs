@@ -63,6 +63,7 @@ const SHOWN: &[(&str, &str, &[&str])] = &[
         "a_crash_before_a_partly_broken_file_is_set_aside_tells_of_it_later_and_the_books_hold",
         &["source[].incomplete_timeout_secs"],
     ),
+    ("fields/sources.rs", "files_are_taken_one_after_the_other_where_only_one_may_be_under_way", &["source[].parallel"]),
     ("intake.rs", "what_no_event_told_of_is_found_by_reading_the_folder", &["source[].rescan_secs"]),
     (
         "reload.rs",

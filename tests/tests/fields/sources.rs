@@ -1,6 +1,7 @@
 use std::fs;
 
 use waybill_tests::edit::set;
+use waybill_tests::sample::large_report;
 use waybill_tests::{Agent, Receiver, Station, ipc_client, sample_report, sample_value, wait_until};
 
 #[test]
@@ -61,4 +62,29 @@ fn taken_and_broken_files_are_kept_as_long_as_is_said() {
     let _agent = Agent::start(&station);
     wait_until("what is old enough is gone", || !files[1].exists() && !files[3].exists());
     assert!(files[0].exists() && files[2].exists());
+}
+
+#[test]
+fn files_are_taken_one_after_the_other_where_only_one_may_be_under_way() {
+    let station = Station::builder()
+        .source("ict", |source| source.patterns(["*.json"]).converter("wsjf"))
+        .folder_destination("out")
+        .setting("convert", "workers", 4)
+        .build();
+    let mut agent = Agent::start(&station);
+    ipc_client(&station).change(&[set("source.ict.parallel", 1)]).unwrap();
+    assert!(agent.stop().success());
+    // A large one before each small one: side by side the small ones would be first.
+    let ids: Vec<_> = (0..24)
+        .map(|n| {
+            let (id, bytes) = if n % 2 == 0 { large_report(n, 400_000) } else { sample_report(n) };
+            station.drop_file("ict", &format!("{n:03}.json"), &bytes);
+            id
+        })
+        .collect();
+    let agent = Agent::start(&station);
+    agent.wait_for("all are queued", |s| s.sources[0].queued == 24 && s.sources[0].waiting == 0);
+    let rows = ipc_client(&station).deliveries(None, None);
+    let taken: Vec<_> = rows.into_iter().map(|row| row.report_id).collect();
+    assert_eq!(taken, ids, "in the order of their times");
 }

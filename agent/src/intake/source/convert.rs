@@ -10,7 +10,7 @@ use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::id::CorrelationId;
 use waybill_shared::text;
 
-use super::{WORKING, Worker, file_name};
+use super::{Worker, file_name};
 use crate::convert::pool::{Conversion, Job, Teller};
 use crate::intake::candidate::{Due, Phase, Taken};
 use crate::queue::{Committed, Fingerprint, QueueError};
@@ -23,7 +23,7 @@ impl Worker {
             ready.iter().for_each(|path| self.announce(path));
             self.ready = ready;
         }
-        while self.working < WORKING && !self.is_turned_away() {
+        while self.working < self.setup.parallel && !self.is_turned_away() {
             let Some(path) = self.ready.pop_front() else { break };
             let Some(candidate) = self.candidates.get(&path) else { continue };
             let Phase::Ready(last_try) = candidate.phase else { continue };

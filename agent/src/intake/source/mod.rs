@@ -36,7 +36,7 @@ use crate::supervisor::{Progress, Spec, Starts, Supervisor, Thread};
 /// Most files of a source that are held in memory.
 pub const CANDIDATES: usize = 2048;
 /// Files of a source that are with the converters and the queue at the same time.
-const WORKING: usize = 128;
+pub const WORKING: usize = 128;
 /// Change events that wait.
 const CHANGES: usize = 8192;
 /// Pause before a folder that cannot be used is tried again.
@@ -71,6 +71,8 @@ pub struct SourceSetup {
     pub archive: Option<Archive>,
     /// When a file is finished.
     pub rules: Rules,
+    /// Most files that are under way at once.
+    pub parallel: usize,
     /// How long a file may be incomplete.
     pub incomplete_timeout: Duration,
     /// How often the folder is read as a whole.
@@ -322,7 +324,7 @@ impl Worker {
         if let Some(Due(at, _)) = self.due.peek() {
             next = next.min(at.0);
         }
-        if !self.ready.is_empty() && self.working < WORKING {
+        if !self.ready.is_empty() && self.working < self.setup.parallel {
             next = next.min(now + if self.setup.gate.is_closed() { BUSY_PAUSE * 10 } else { BUSY_PAUSE });
         }
         if self.is_paused() {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use waybill_ipc::protocol::{
-    ArgumentKind, ArgumentRow, ConversionErrorRow, ConversionTrial, ConverterRow, ErrorFilter, MOST_TRIED_BYTES, Page, Reply,
-    RetriedError, RetriedErrors, TriedUnit, Via,
+    ArgumentKind, ArgumentRow, ConversionErrorRow, ConversionTrial, ConversionsDone, ConverterRow, ErrorFilter, MOST_TRIED_BYTES,
+    Page, Reply, RetriedError, RetriedErrors, TriedUnit, Via,
 };
 use waybill_shared::error::{Code, ErrorReport};
 use waybill_shared::fs::atomic;
@@ -18,6 +18,7 @@ use crate::convert::common::COMMON;
 use crate::convert::dry_run::{self, DryRun};
 use crate::convert::pool::SourceContext;
 use crate::convert::registry::Registry;
+use crate::convert::statistics::Statistics;
 use crate::convert::unit::Finished;
 use crate::convert::{Argument, Converter, Kind};
 use crate::history::NewEntry;
@@ -108,6 +109,12 @@ impl Service {
         Ok(now.to_string_lossy().into_owned())
     }
 
+    /// All converters, and what each did.
+    pub(super) fn converters(&self) -> Vec<ConverterRow> {
+        let statistics = self.parts.pool.load().as_ref().map(|pool| pool.statistics().clone()).unwrap_or_default();
+        Registry::built_in().all().map(|converter| row(converter, &statistics)).collect()
+    }
+
     /// Converts what a client sent.
     pub(super) async fn try_conversion(
         &self,
@@ -172,12 +179,9 @@ fn trial(run: DryRun) -> ConversionTrial {
     }
 }
 
-/// All converters, as clients see them.
-pub(super) fn converters() -> Vec<ConverterRow> {
-    Registry::built_in().all().map(row).collect()
-}
-
-fn row(converter: &dyn Converter) -> ConverterRow {
+fn row(converter: &dyn Converter, statistics: &Statistics) -> ConverterRow {
+    let done = statistics.of(converter.name());
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let about = converter.about();
     let of = |arguments: &[Argument], common: bool| -> Vec<ArgumentRow> {
         arguments.iter().map(|argument| argument_row(argument, common)).collect()
@@ -189,6 +193,15 @@ fn row(converter: &dyn Converter) -> ConverterRow {
         patterns: about.patterns.iter().map(|&pattern| pattern.to_owned()).collect(),
         has_end_mark: about.has_end_mark,
         arguments: [of(about.arguments, false), of(COMMON, true)].concat(),
+        done: ConversionsDone {
+            files: done.files,
+            bytes: done.bytes,
+            reports: done.reports,
+            broken_units: done.broken_units,
+            broken_files: done.broken_files,
+            took_us: micros(done.took),
+            slowest_us: micros(done.slowest),
+        },
     }
 }
 

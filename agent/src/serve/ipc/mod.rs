@@ -27,7 +27,7 @@ use crate::access::{self, Gate, Who};
 use crate::agent::Live;
 use crate::agent::Orders;
 use crate::agent::keeper::{By, Changes};
-use crate::archive::reconvert::Reconvert;
+use crate::archive::reconvert::{PoolSlot, Reconvert};
 use crate::desk::Desk;
 use crate::health;
 use crate::history::{History, NewEntry};
@@ -67,6 +67,8 @@ pub struct Parts {
     pub health: Arc<health::Registry>,
     /// Sends archived files again.
     pub reconvert: Reconvert,
+    /// Converts.
+    pub pool: PoolSlot,
     /// Where a client's wish to stop goes.
     pub stop: StopRequests,
 }
@@ -172,7 +174,7 @@ impl Service {
                 parts.reader.conversion_errors(page).await.map(Reply::ConversionErrors).map_err(|error| error.report())
             }
             Request::RetryConversions { filter, before } => self.retry_conversions(session, filter, before).await,
-            Request::Converters => Ok(Reply::Converters(conversion::converters())),
+            Request::Converters => Ok(Reply::Converters(self.converters())),
             Request::TryConversion { converter, file_name, bytes, arguments } => {
                 self.try_conversion(converter, file_name, bytes, arguments).await
             }

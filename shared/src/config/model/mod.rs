@@ -123,6 +123,8 @@ section! {
         recursive: bool = false;
         /// 1 is sent first, 10 last
         priority: u8 = 5, rule range(1, 10);
+        /// Most files of this source that are under way at once, from reading them to their reports being safe; without it as many as there is room for. With 1 they are taken one after the other, the oldest first
+        parallel: Option<u32> = None, rule optional_range(1, 128), unit "files";
         /// How long a file must be unchanged that cannot be proved to be finished; without it 500, or 5000 on a network folder
         settle_ms: Option<u64> = None, rule optional_range(50, 600_000), unit "ms";
         /// How long an empty or unfinished file may stay so before it counts as broken
