@@ -24,6 +24,7 @@ use waybill_shared::report::{Report, Status, Uut};
 use waybill_shared::schema::FaultKind;
 
 use crate::convert::ground::fit::fit;
+use crate::convert::ground::teststand::few;
 use crate::convert::ground::verdict::contradictions;
 use crate::convert::ground::walk::Walk;
 use crate::convert::ground::xml::{Element, Xml};
@@ -125,6 +126,7 @@ fn unit(results: Element<'_>, set: Element<'_>, number: usize, zone: &TimeZone) 
     let mut notes = walk.finish().map_err(ConvertError::Faults)?;
     notes.extend(contradictions(&report));
     fit(&mut report, &mut notes);
+    few(&mut notes);
     let mut hash = blake3::Hasher::new();
     results.hash(&mut hash);
     hash.update(&(number as u64).to_le_bytes());

@@ -10,7 +10,7 @@ use crate::convert::ground::fit::fit;
 use crate::convert::ground::names;
 use crate::convert::ground::steps;
 use crate::convert::ground::teststand::prop::{Prop, whole};
-use crate::convert::ground::teststand::{status, worst};
+use crate::convert::ground::teststand::{few, mark_failure, status, worst};
 use crate::convert::ground::time::Moment;
 use crate::convert::ground::verdict::contradictions;
 use crate::convert::ground::walk::Walk;
@@ -117,6 +117,7 @@ impl Header {
         let mut notes = walk.finish().map_err(ConvertError::Faults)?;
         notes.extend(contradictions(&report));
         fit(&mut report, &mut notes);
+        few(&mut notes);
         Ok(Unit { report, own_hash, notes })
     }
 
@@ -198,7 +199,10 @@ impl Header {
     /// What the WATS client says of the report wins over what TestStand had.
     fn wats(&self, report: &mut Report, infos: &mut Vec<MiscInfo>, walk: &mut Walk) {
         let text = |key: &str| self.info(key).map(str::to_owned);
-        report.id = text("ID").filter(|id| id.trim_matches(['{', '}']).len() == 36);
+        report.id = text("ID");
+        // The report of another unit would be overwritten by one whose id is none.
+        let is_one = report.report_id().is_some_and(|id| id.to_string().chars().any(|c| !matches!(c, '0' | '-')));
+        report.id = report.id.take().filter(|_| is_one);
         if let Some(sn) = self.info("SN") {
             report.sn = names::serial_number(sn, walk);
         }
@@ -267,7 +271,7 @@ impl Header {
             steps::misc(infos, "Critical failure", &words);
         }
         let numbers: Vec<_> = stack.members.iter().filter_map(|entry| entry.whole("ResultId")).collect();
-        uut.step_id_caused_uut_failure = crate::convert::ground::teststand::mark_failure(root, &numbers);
+        uut.step_id_caused_uut_failure = mark_failure(root, &numbers);
     }
 }
 

@@ -153,7 +153,8 @@ fn what(open: Option<&Frame>, path: &[String], start: Element<'_>) -> (Take, Ope
         // A container of the list that holds the results.
         Some(Frame::List(list)) if is_prop && name == "ResultList" => enter(Opens::List(*list)),
         Some(Frame::List(_)) if start.name() == "Value" => enter(Opens::Item),
-        Some(Frame::List(_) | Frame::Item) if is_prop => enter(Opens::Result),
+        Some(Frame::List(_)) if is_result => enter(Opens::Result),
+        Some(Frame::Item) if is_prop => enter(Opens::Result),
         Some(_) => whole,
     }
 }
@@ -210,9 +211,10 @@ impl Reading {
                 return;
             }
             Some(Frame::Result(_)) => Within::Result,
-            Some(Frame::Ts) => Within::Ts,
+            // Beside the results of a list stands what is said of it.
+            Some(Frame::Ts | Frame::List(_)) => Within::Ts,
             Some(Frame::Call) => Within::Call,
-            Some(Frame::List(_) | Frame::Item) | None => return,
+            Some(Frame::Item) | None => return,
         };
         if element.name() != "Prop" {
             return;

@@ -245,12 +245,17 @@ fn loops_and_nested_sequences_keep_their_order() {
     );
     for nested in [false, true] {
         let iterations = [once(0), once(1)];
-        let results =
-            if nested { container("LoopResults", &list("ResultList", &iterations)) } else { list("LoopResults", &iterations) };
+        let results = if nested {
+            container("LoopResults", &format!("{}{}", prop("Kind", "String", "Fixed"), list("ResultList", &iterations)))
+        } else {
+            list("LoopResults", &iterations)
+        };
         let looped = result("l", "PassFailTest", "Passed", &format!("{results}{totals}"), &prop("PassFail", "Boolean", "True"));
         let inner = result("inner", "SequenceCall", "Passed", &call(&[looped]), "");
         let (found, _) = steps(&[inner, once(7)]);
         assert_eq!(found.iter().map(|step| step.name.as_deref().unwrap()).collect::<Vec<_>>(), ["inner", "l"]);
+        let totals_text = found[0].steps.as_ref().unwrap()[0].report_text.as_deref();
+        assert_eq!(totals_text, nested.then_some("Kind: Fixed"));
         let loops: Vec<_> = found[0].steps.iter().flatten().map(|step| step.loop_info.clone().unwrap()).collect();
         assert_eq!(
             loops.iter().map(|info| (info.num, info.ending_index, info.idx)).collect::<Vec<_>>(),
@@ -329,6 +334,17 @@ fn the_unit_says_what_it_is_and_the_link_when_it_began() {
     assert_eq!(infos, ["PartNumber", "Oven", "Critical failure"]);
     let linked = read(&report("UUTResult='Passed' Link='-1-2022-7-1-15-47-48-927'", "", &[])).only();
     assert_eq!(linked.start.as_deref(), Some("2022-07-01T15:47:48.927+02:00"), "its own parts are missing");
+}
+
+#[test]
+fn an_id_that_is_none_is_not_taken() {
+    let bytes = String::from_utf8(data(&format!("teststand/{WATS}"))).unwrap();
+    for none in ["00000000-0000-0000-0000-000000000000", "f4fb0a29-93b1-4f7f-ada7-672b3827zzzz", "7"] {
+        let found = read(&bytes.replace("f4fb0a29-93b1-4f7f-ada7-672b382774ab", none)).only();
+        assert!(found.id.as_deref() != Some(none));
+        let infos: Vec<_> = found.misc_infos.iter().flatten().filter_map(|info| info.text.as_deref()).collect();
+        assert!(infos.contains(&none), "{infos:?}");
+    }
 }
 
 #[test]

@@ -34,6 +34,17 @@ pub(in crate::convert) fn worst(steps: &[Step]) -> Status {
     ranked.into_iter().find(has).unwrap_or(if steps.is_empty() { Status::Done } else { Status::Skipped })
 }
 
+/// Most notes of a unit: a report has thousands of steps, and one cause may be noted at each.
+const NOTES: usize = 50;
+
+/// The first notes, and how many more there are.
+pub(in crate::convert) fn few(notes: &mut Vec<String>) {
+    if let Some(more) = notes.len().checked_sub(NOTES).filter(|more| *more > 1) {
+        notes.truncate(NOTES);
+        notes.push(format!("{more} more notes"));
+    }
+}
+
 /// Marks the step that made the unit fail, of those with these numbers the deepest, and names its number.
 pub(in crate::convert) fn mark_failure(root: &mut Step, numbers: &[i64]) -> Option<i64> {
     fn deepest(step: &Step, depth: usize, numbers: &[i64]) -> Option<(usize, i64)> {
@@ -198,6 +209,17 @@ mod tests {
         for text in ["4,7", "0x", "0xG", "0x+1", "1F", "", "x", "é"] {
             assert_eq!(number(text, Decimal::Point), None, "{text}");
         }
+    }
+
+    #[test]
+    fn of_many_notes_the_first_are_told_and_how_many_more_there_are() {
+        let of = |count: usize| {
+            let mut notes = vec!["n".to_owned(); count];
+            few(&mut notes);
+            (notes.len(), notes.pop().unwrap())
+        };
+        assert_eq!(of(51), (51, "n".to_owned()));
+        assert_eq!(of(1_000), (51, "950 more notes".to_owned()));
     }
 
     #[test]
