@@ -31,6 +31,7 @@ pub(in crate::convert) struct Xml<R> {
     /// An empty element was entered: its end is told next.
     end_is_next: bool,
     tree: Tree,
+    begun: bool,
     ended: bool,
 }
 
@@ -138,8 +139,14 @@ impl<R: BufRead> Xml<R> {
             entered: Vec::new(),
             end_is_next: false,
             tree: Tree::default(),
+            begun: false,
             ended: false,
         }
+    }
+
+    /// True once an element was seen: without one, a file that ends is cut.
+    pub(in crate::convert) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// The next element that is wanted by the names of those around it and its own, the root first; none at the end of the file. What is inside
@@ -157,6 +164,26 @@ impl<R: BufRead> Xml<R> {
     /// # Errors
     /// [`ConvertError::Incomplete`], [`ConvertError::Malformed`] and [`ConvertError::Unreadable`], with the byte.
     pub(in crate::convert) fn node(&mut self, take: impl Fn(&[String]) -> Take) -> Result<Option<Node<'_>>, ConvertError> {
+        self.advance(|path, _| Some(take(path)))
+    }
+
+    /// The next node, as `take` wants each element by the names of those around it and its own, and by its attributes; none at the end of the
+    /// file.
+    ///
+    /// # Errors
+    /// [`ConvertError::Incomplete`], [`ConvertError::Malformed`] and [`ConvertError::Unreadable`], with the byte.
+    pub(in crate::convert) fn node_by(
+        &mut self,
+        take: impl Fn(&[String], Element<'_>) -> Take,
+    ) -> Result<Option<Node<'_>>, ConvertError> {
+        self.advance(|path, start| start.map(|start| take(path, start)))
+    }
+
+    /// `take` is asked by the path alone, then, if it does not know, with the start of the element.
+    fn advance(
+        &mut self,
+        take: impl Fn(&[String], Option<Element<'_>>) -> Option<Take>,
+    ) -> Result<Option<Node<'_>>, ConvertError> {
         if std::mem::take(&mut self.end_is_next) {
             return Ok(Some(Node::End));
         }
@@ -164,52 +191,46 @@ impl<R: BufRead> Xml<R> {
             self.buffer.clear();
             let event = self.reader.read_event_into(&mut self.buffer);
             let place = self.reader.buffer_position();
-            match event.map_err(|error| at(place, &error))? {
-                Event::Start(start) => {
-                    self.open.enter(local(&start), place)?;
-                    let wanted = take(self.open.names());
-                    if wanted != Take::Whole {
-                        self.entered.push(wanted == Take::Enter);
-                    }
-                    if wanted != Take::Pass {
-                        self.tree.clear();
-                        self.tree.begin(&start, place)?;
-                    }
-                    match wanted {
-                        Take::Pass => {}
-                        Take::Enter => return Ok(Some(Node::Begin(Element { tree: &self.tree, at: 0 }))),
-                        Take::Whole => {
-                            self.rest_of_the_tree()?;
-                            return Ok(Some(Node::Whole(Element { tree: &self.tree, at: 0 })));
-                        }
-                    }
-                }
-                Event::Empty(start) => {
-                    self.open.enter(local(&start), place)?;
-                    let wanted = take(self.open.names());
-                    self.open.leave();
-                    if wanted != Take::Pass {
-                        self.tree.clear();
-                        self.tree.begin(&start, place)?;
-                    }
-                    match wanted {
-                        Take::Pass => {}
-                        Take::Enter => {
-                            self.end_is_next = true;
-                            return Ok(Some(Node::Begin(Element { tree: &self.tree, at: 0 })));
-                        }
-                        Take::Whole => return Ok(Some(Node::Whole(Element { tree: &self.tree, at: 0 }))),
-                    }
-                }
+            let (start, is_empty) = match event.map_err(|error| at(place, &error))? {
+                Event::Start(start) => (start, false),
+                Event::Empty(start) => (start, true),
                 Event::End(_) => {
                     self.open.leave();
                     if self.entered.pop() == Some(true) {
                         return Ok(Some(Node::End));
                     }
+                    continue;
                 }
                 Event::Eof if self.open.depth > 0 => return Err(self.cut(place)),
-                Event::Eof => self.ended = true,
-                _ => {}
+                Event::Eof => {
+                    self.ended = true;
+                    continue;
+                }
+                _ => continue,
+            };
+            self.begun = true;
+            self.open.enter(local(&start), place)?;
+            let by_path = take(self.open.names(), None);
+            if by_path != Some(Take::Pass) {
+                self.tree.clear();
+                self.tree.begin(&start, place)?;
+            }
+            let wanted = match by_path {
+                Some(wanted) => wanted,
+                None => take(self.open.names(), Some(Element { tree: &self.tree, at: 0 })).unwrap_or(Take::Pass),
+            };
+            if is_empty {
+                self.open.leave();
+                self.end_is_next = wanted == Take::Enter;
+            } else if wanted == Take::Whole {
+                self.rest_of_the_tree()?;
+            } else {
+                self.entered.push(wanted == Take::Enter);
+            }
+            match wanted {
+                Take::Pass => {}
+                Take::Enter => return Ok(Some(Node::Begin(Element { tree: &self.tree, at: 0 }))),
+                Take::Whole => return Ok(Some(Node::Whole(Element { tree: &self.tree, at: 0 }))),
             }
         }
         Ok(None)
@@ -339,6 +360,9 @@ impl Tree {
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|error| at(place, &error.into()))?;
             let name = attribute.key.into_inner();
+            if name == "xmlns" || name.starts_with("xmlns:") {
+                continue;
+            }
             let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).map_err(|error| {
                 let reason = format!("the attribute {} cannot be read: {error}", waybill_shared::text::printable(name, 40));
                 ConvertError::Malformed { place: format!("byte {place}"), reason }
@@ -386,7 +410,7 @@ impl<'a> Element<'a> {
         self.attributes().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// All attributes.
+    /// All attributes; declarations of namespaces are none.
     pub(in crate::convert) fn attributes(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let tree = self.tree;
         let of =
@@ -403,6 +427,22 @@ impl<'a> Element<'a> {
             at = child.raw().end;
             Some(child)
         })
+    }
+
+    /// Adds the element with all that is in it to a hash: nothing else reads the same.
+    pub(in crate::convert) fn hash(self, hasher: &mut blake3::Hasher) {
+        let mut add = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+        };
+        for at in self.at..self.raw().end {
+            let element = Element { tree: self.tree, at };
+            add(element.name());
+            for (name, value) in element.attributes() {
+                add(name);
+                add(value);
+            }
+            add(&format!("{} {}", element.raw().end - at, element.text()));
+        }
     }
 
     /// Where it stands, for messages.
@@ -433,6 +473,9 @@ mod tests {
         assert_eq!((step.children().next().unwrap().text(), step.children().count()), ("4,7 Ω", 2));
         let empty = xml.next(wanted).unwrap().unwrap();
         assert_eq!((empty.name(), empty.children().count(), empty.attributes().count()), ("Report", 0, 0));
+        let mut declaring = Xml::new("<a xmlns='u' xmlns:x='v' x:y='1'/>".as_bytes());
+        let attributes: Vec<_> = declaring.next(|_| true).unwrap().unwrap().attributes().collect();
+        assert_eq!(attributes, [("y", "1")]);
         assert!(xml.next(wanted).unwrap().is_none() && xml.next(wanted).unwrap().is_none());
     }
 
@@ -454,6 +497,34 @@ mod tests {
             });
         }
         assert_eq!(told, ["begin 1", "case \"\"", "begin 2", "end", "end", "case \"x\""]);
+    }
+
+    #[test]
+    fn what_is_taken_may_depend_on_attributes_and_equal_hashes_are_equal_elements() {
+        let text = "<r><p n='a'><p n='b'>x</p></p><p n='c'><p n='b'>x</p></p><p n='c'/><p n='c'><p n='b' m=''>x</p></p></r>";
+        let mut xml = Xml::new(text.as_bytes());
+        assert!(!xml.has_begun());
+        let take = |path: &[String], start: Element<'_>| match (path.len(), start.attribute("n")) {
+            (1, _) => Take::Pass,
+            (_, Some("a")) => Take::Enter,
+            _ => Take::Whole,
+        };
+        let mut told = Vec::new();
+        while let Some(node) = xml.node_by(take).unwrap() {
+            let mut hash = blake3::Hasher::new();
+            told.push(match node {
+                Node::Begin(p) => p.attribute("n").unwrap().to_owned(),
+                Node::Whole(p) => {
+                    p.children().next().unwrap_or(p).hash(&mut hash);
+                    hash.finalize().to_hex().to_string()
+                }
+                Node::End => "end".to_owned(),
+            });
+        }
+        assert!(xml.has_begun());
+        let [a, _b, end, c, empty, other] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((a.as_str(), end.as_str()), ("a", "end"));
+        assert!(c != empty && c != other && empty != other, "{told:?}");
     }
 
     fn read(text: &str) -> Result<usize, ConvertError> {
