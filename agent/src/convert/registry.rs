@@ -8,6 +8,7 @@ use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 use super::about::{self, Argument};
 use super::common::COMMON;
 use super::formats::{junit::JUnit, openhtf::OpenHtf, wsjf::Wsjf, wsxf::Wsxf};
+use super::formats::{pytest::Pytest, robot::Robot, saki::Saki, sigmaquest::SigmaQuest, stepwize::StepWize, wstf::Wstf};
 use super::{ConvertError, Converter};
 
 /// How sure a converter must be.
@@ -32,7 +33,10 @@ impl Registry {
     /// The built-in converters.
     #[must_use]
     pub fn built_in() -> Self {
-        Self { converters: vec![Arc::new(Wsjf), Arc::new(Wsxf), Arc::new(OpenHtf), Arc::new(JUnit)] }
+        let mut converters: Vec<Arc<dyn Converter>> = vec![Arc::new(Wsjf), Arc::new(Wsxf), Arc::new(OpenHtf), Arc::new(JUnit)];
+        converters.extend::<[Arc<dyn Converter>; 3]>([Arc::new(Robot), Arc::new(Pytest), Arc::new(Wstf)]);
+        converters.extend::<[Arc<dyn Converter>; 3]>([Arc::new(SigmaQuest), Arc::new(StepWize), Arc::new(Saki)]);
+        Self { converters }
     }
 
     /// Names, in the order in which they are listed.
