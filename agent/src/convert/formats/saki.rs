@@ -126,7 +126,8 @@ fn unit(panel: Element<'_>, image: Element<'_>, input: &Input<'_>) -> Result<Uni
     let mut misc = Vec::new();
     for (element, of) in [(panel, "Panel"), (image, "Image")] {
         for (key, value) in element.attributes().filter(|(key, _)| !matches!(*key, "startDate" | "startTime" | "operator")) {
-            if !(of == "Image" && key == "result") && !(key == "barcode" && is_none(value)) {
+            let is_said = (of == "Image" && key == "result") || (key == "barcode" && is_none(value));
+            if !is_said {
                 steps::misc(&mut misc, &format!("{of} {key}"), value);
             }
         }

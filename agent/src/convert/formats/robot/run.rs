@@ -138,10 +138,10 @@ impl Run {
                     let name = item.attribute("name").unwrap_or_default();
                     pairs.add(name, item.text());
                     // Of the root it stands at the unit.
-                    if open.len() > 1 {
-                        if let Some(node) = open.last_mut() {
-                            node.lines.add(&format!("metadata {name}"), item.text().trim());
-                        }
+                    if open.len() > 1
+                        && let Some(node) = open.last_mut()
+                    {
+                        node.lines.add(&format!("metadata {name}"), item.text().trim());
                     }
                 }
             }

@@ -141,7 +141,7 @@ impl Rows {
             Type::Test(kind) => self.measurement(kind, row, walk),
             Type::Block => {
                 let kind = block_kind(of_type);
-                self.end_test();
+                self.end_test(walk);
                 let step_name = row.take("StepName").unwrap_or_default().trim().to_owned();
                 let mut test = Test { is_block: true, name: step_name, ..Test::default() };
                 // Its own row may hold the first measurement.
@@ -163,14 +163,14 @@ impl Rows {
                 } else {
                     walk.note("it ends a step that has not begun");
                 }
-                self.end_test();
+                self.close_test();
             }
             Type::More => {
                 let kind = self.test.as_ref().and_then(Test::kind);
                 self.measurement(kind.unwrap_or_else(|| row.kind()), row, walk);
             }
             Type::Action | Type::Other | Type::Chart | Type::Series => {
-                self.end_test();
+                self.end_test(walk);
                 let mut test = Test { name: row.take("StepName").unwrap_or_default().trim().to_owned(), ..Test::default() };
                 if matches!(type_of(of_type), Type::Other) {
                     test.lines.add("StepType", of_type);
@@ -190,7 +190,7 @@ impl Rows {
     fn measurement(&mut self, kind: Kind, mut row: Row<'_>, walk: &mut Walk) {
         let goes_on = self.test.as_ref().is_some_and(|test| test.is_block || (!row.has("StepName") && !test.measured.is_empty()));
         if !goes_on {
-            self.end_test();
+            self.end_test(walk);
             let name = row.take("StepName").or_else(|| row.get("MeasureName")).unwrap_or_default().trim().to_owned();
             self.test = Some(Test { name, ..Test::default() });
         }
@@ -200,7 +200,7 @@ impl Rows {
     }
 
     fn begin_sequence(&mut self, mut row: Row<'_>, walk: &mut Walk) {
-        self.end_test();
+        self.end_test(walk);
         if self.open.len() >= DEEPEST {
             walk.fault(FaultKind::OutOfRange, format!("sequences are nested deeper than {DEEPEST}"));
             return;
@@ -218,7 +218,7 @@ impl Rows {
     }
 
     fn end_sequence(&mut self, mut row: Row<'_>, walk: &mut Walk) {
-        self.end_test();
+        self.end_test(walk);
         row.take("StepName");
         let status = row.status(walk);
         let mut test = Test::default();
@@ -252,7 +252,15 @@ impl Rows {
         }
     }
 
-    fn end_test(&mut self) {
+    /// Another step begins.
+    fn end_test(&mut self, walk: &mut Walk) {
+        if let Some(Test { is_block: true, name, .. }) = &self.test {
+            walk.note(format!("the step {:?} has no row that ends it", printable(name, 60)));
+        }
+        self.close_test();
+    }
+
+    fn close_test(&mut self) {
         if let Some(test) = self.test.take() {
             let step = test.step();
             self.push(step);
@@ -261,7 +269,7 @@ impl Rows {
 
     /// All steps, and what they give as a verdict.
     pub(super) fn finish(mut self, walk: &mut Walk) -> (Vec<Step>, Option<Status>) {
-        self.end_test();
+        self.end_test(walk);
         if !self.open.is_empty() {
             walk.note(format!("{} sequences have no EndSequenceCall", self.open.len()));
         }
@@ -290,7 +298,7 @@ impl Rows {
         };
         let more: Vec<_> = cells.iter().skip(7).filter(|cell| !cell.trim().is_empty()).copied().collect();
         if self.test.as_ref().is_none_or(|test| test.step.chart.is_some()) {
-            self.end_test();
+            self.close_test();
             let name = cell(2).unwrap_or_else(|| "Chart".to_owned());
             let mut test = Test { name, status: Some(Status::Done), ..Test::default() };
             test.step.step_type = Some("Chart".to_owned());

@@ -293,6 +293,8 @@ fn sequences_nest_up_to_a_bound_and_one_that_is_left_open_ends_with_the_unit() {
         "EndSequenceCall",
         "SequenceCall|c",
     ]);
+    let open_block = rows(&["MultiplePassFailTest|m", "PassFailTest||a||||||Passed", "SequenceCall|c", "EndSequenceCall"]);
+    assert!(open_block.notes[0].iter().any(|note| note.contains("\"m\" has no row that ends it")), "{:?}", open_block.notes);
     let notes = left_open.notes[0].join("\n");
     assert!(notes.contains("that has not begun") && notes.contains("1 sequences have no EndSequenceCall"), "{notes}");
     assert_eq!(step(&left_open.only(), "a").status, Some(Status::Passed));
