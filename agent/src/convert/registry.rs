@@ -8,8 +8,7 @@ use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 
 use super::about::{self, Argument};
 use super::common::COMMON;
-use super::formats::{atml::Atml, junit::JUnit, openhtf::OpenHtf, teststand::TestStand, wsjf::Wsjf, wsxf::Wsxf};
-use super::{ConvertError, Converter};
+use super::{ConvertError, Converter, formats};
 
 /// How sure a converter must be.
 const SURE: u8 = 40;
@@ -33,16 +32,7 @@ impl Registry {
     /// The built-in converters.
     #[must_use]
     pub fn built_in() -> Self {
-        Self {
-            converters: vec![
-                Arc::new(Wsjf),
-                Arc::new(Wsxf),
-                Arc::new(OpenHtf),
-                Arc::new(JUnit),
-                Arc::new(Atml),
-                Arc::new(TestStand),
-            ],
-        }
+        Self { converters: formats::all() }
     }
 
     /// Names, in the order in which they are listed.

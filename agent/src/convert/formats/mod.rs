@@ -1,8 +1,33 @@
-//! The formats that are built in, one file each.
+//! The formats that are built in, one file or folder each.
 
-pub mod atml;
-pub mod junit;
-pub mod openhtf;
-pub mod teststand;
-pub mod wsjf;
-pub mod wsxf;
+use std::sync::Arc;
+
+use super::Converter;
+
+/// Declares the modules, and their converters in the order in which they are listed.
+macro_rules! formats {
+    ($($module:ident::$converter:ident),* $(,)?) => {
+        $(pub mod $module;)*
+
+        /// All of them, in the order in which they are listed.
+        #[must_use]
+        pub fn all() -> Vec<Arc<dyn Converter>> {
+            vec![$(Arc::new($module::$converter)),*]
+        }
+    };
+}
+
+formats! {
+    wsjf::Wsjf,
+    wsxf::Wsxf,
+    wstf::Wstf,
+    atml::Atml,
+    teststand::TestStand,
+    openhtf::OpenHtf,
+    junit::JUnit,
+    robot::Robot,
+    pytest::Pytest,
+    sigmaquest::SigmaQuest,
+    stepwize::StepWize,
+    saki::Saki,
+}
