@@ -2,5 +2,6 @@
 
 pub mod junit;
 pub mod openhtf;
+pub mod spea;
 pub mod wsjf;
 pub mod wsxf;

@@ -1,6 +1,6 @@
 //! What formats have in common, in small pieces: a converter puts them together.
 //!
-//! - [`text`]: from bytes to text, whatever the encoding; [`number`]: numbers as equipment writes them
+//! - [`text`]: from bytes to text, whatever the encoding; [`lines`]: a text as a stream of lines; [`number`]: numbers as equipment writes them
 //! - [`limits`]: limits and comparators, and whether a value keeps them; [`verdict`]: where the file's own verdict contradicts them
 //! - [`time`]: times, mostly without a zone; [`xml`]: XML as a stream of trees
 //! - [`names`]: what is known by its name alone, as a serial number among properties
@@ -12,6 +12,7 @@
 pub(in crate::convert) mod fit;
 pub(in crate::convert) mod incomplete;
 pub(in crate::convert) mod limits;
+pub(in crate::convert) mod lines;
 pub(in crate::convert) mod names;
 pub(in crate::convert) mod number;
 pub(in crate::convert) mod object;
