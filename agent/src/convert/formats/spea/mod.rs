@@ -26,7 +26,7 @@ use crate::convert::ground::names;
 use crate::convert::ground::number::{self, Decimal};
 use crate::convert::ground::steps::{self, Measured};
 use crate::convert::ground::time::{self, Moment};
-use crate::convert::ground::verdict::contradictions;
+use crate::convert::ground::verdict::{contradictions, passed_with_failures};
 use crate::convert::ground::walk::{Lines, Walk};
 use crate::convert::{About, Argument, ConvertError, Converter, Input, Kind, Sink, Unit};
 
@@ -301,11 +301,6 @@ impl Run {
         }
         report.result = verdict_on_the_board(board.result.as_deref(), end.first().map(String::as_str), &mut walk);
         let tests = tests(&board.tests, &mut uut, &mut walk);
-        let failed =
-            tests.iter().flat_map(|task| task.steps.iter().flatten()).filter(|step| step.status == Some(Status::Failed)).count();
-        if report.result == Some(Status::Passed) && failed > 0 {
-            walk.note(format!("the board passed although {failed} of its tests failed: the tester repeats tests"));
-        }
         let name = [folder, plan].into_iter().flatten().collect::<Vec<_>>().join("/");
         let name = if name.is_empty() { "SPEA" } else { &name };
         let mut root = steps::sequence(name, report.result.unwrap_or(Status::Error), tests);
@@ -314,7 +309,7 @@ impl Run {
         (report.uut, report.root) = (Some(uut), Some(root));
         report.misc_infos = Some(infos).filter(|infos| !infos.is_empty());
         let mut notes = walk.finish().map_err(ConvertError::Faults)?;
-        notes.extend(contradictions(&report));
+        notes.extend(contradictions(&report).into_iter().chain(passed_with_failures(&report)));
         fit(&mut report, &mut notes);
         let mut hash = self.hash.clone();
         hash.update(board.hash.finalize().as_bytes());
