@@ -7,7 +7,9 @@ use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 
 use super::about::{self, Argument};
 use super::common::COMMON;
-use super::formats::{gr228x::Gr228x, junit::JUnit, openhtf::OpenHtf, spea::Spea, wsjf::Wsjf, wsxf::Wsxf};
+use super::formats::{
+    gr228x::Gr228x, junit::JUnit, openhtf::OpenHtf, seica::Seica, spea::Spea, spectrum::Spectrum, wsjf::Wsjf, wsxf::Wsxf,
+};
 use super::{ConvertError, Converter};
 
 /// How sure a converter must be.
@@ -40,6 +42,8 @@ impl Registry {
                 Arc::new(JUnit),
                 Arc::new(Spea),
                 Arc::new(Gr228x),
+                Arc::new(Spectrum),
+                Arc::new(Seica),
             ],
         }
     }

@@ -3,6 +3,8 @@
 pub mod gr228x;
 pub mod junit;
 pub mod openhtf;
+pub mod seica;
 pub mod spea;
+pub mod spectrum;
 pub mod wsjf;
 pub mod wsxf;
