@@ -8,7 +8,8 @@ use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 use super::about::{self, Argument};
 use super::common::COMMON;
 use super::formats::{
-    gr228x::Gr228x, junit::JUnit, openhtf::OpenHtf, seica::Seica, spea::Spea, spectrum::Spectrum, wsjf::Wsjf, wsxf::Wsxf,
+    gr228x::Gr228x, junit::JUnit, openhtf::OpenHtf, seica::Seica, spea::Spea, spectrum::Spectrum, testexec::TestExec, wsjf::Wsjf,
+    wsxf::Wsxf,
 };
 use super::{ConvertError, Converter};
 
@@ -44,6 +45,7 @@ impl Registry {
                 Arc::new(Gr228x),
                 Arc::new(Spectrum),
                 Arc::new(Seica),
+                Arc::new(TestExec),
             ],
         }
     }

@@ -6,5 +6,6 @@ pub mod openhtf;
 pub mod seica;
 pub mod spea;
 pub mod spectrum;
+pub mod testexec;
 pub mod wsjf;
 pub mod wsxf;

@@ -11,6 +11,8 @@ use crate::convert::ground::time::Moment;
 const SIGNS: &str = "@\"/?*&!]";
 /// Signs between a measurement's name and its value.
 const VERDICTS: &str = "=<>#%";
+/// Most signs that are tried as the one between name and value.
+const SIGNS_IN_A_NAME: usize = 8;
 /// Units by quantity (FORMATS.md section 16, tests/data/teradyne-gr228x).
 const UNITS: &[(&str, &[&str])] =
     &[("Ohm", &["R", "AR"]), ("F", &["C", "CP", "CS"]), ("H", &["L", "LP", "LS"]), ("V", &["V", "DC", "AC"])];
@@ -160,9 +162,9 @@ impl Measurement {
             let fits = !name.contains(|c: char| c.is_whitespace() || c == '(');
             fits.then(|| Self::with(name, sign, &rest[sign.len_utf8()..]))
         };
-        // A name may hold such a sign, too.
+        // A name may hold such a sign, too, but not many.
         let well_formed = |found: &Self| found.value.is_empty() || scaled(&found.value).is_some();
-        signs().map_while(at).find(well_formed).or_else(|| at(signs().next()?))
+        signs().take(SIGNS_IN_A_NAME).map_while(at).find(well_formed).or_else(|| at(signs().next()?))
     }
 
     fn with(name: &str, sign: char, rest: &str) -> Self {

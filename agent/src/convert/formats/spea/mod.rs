@@ -52,6 +52,8 @@ const ABOUT: About = About {
 
 /// A limit that is none.
 const NO_LIMIT: f64 = 1e10;
+/// Most serial numbers of one board that are told; one is right.
+const SERIALS_TOLD: usize = 5;
 /// Fields of a test, and the place of its verdict.
 const FIELDS: usize = 14;
 const VERDICT: usize = 7;
@@ -218,7 +220,7 @@ impl Run {
                 board.hash.update(line.text.as_bytes());
                 let mut of_line = fields(rest).into_iter();
                 let serial = of_line.next().unwrap_or_default();
-                if !board.serials.contains(&serial) {
+                if board.serials.len() < SERIALS_TOLD && !board.serials.contains(&serial) {
                     board.serials.push(serial);
                 }
                 self.infos.extend(of_line.filter(|field| !field.is_empty()).map(|field| ("SN".to_owned(), field)));

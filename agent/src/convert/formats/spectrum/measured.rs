@@ -124,9 +124,7 @@ impl Found<'_, '_> {
 
     fn tell(&mut self, node: &Node<'_>) {
         match Quantity::of(node) {
-            Some(quantity) => {
-                self.lines.add(node.key, &format!("{} {}", quantity.value, quantity.unit_text()).trim_end().to_owned())
-            }
+            Some(quantity) => self.lines.add(node.key, format!("{} {}", quantity.value, quantity.unit_text()).trim_end()),
             None => self.lines.add(node.key, &node.flat()),
         }
     }
