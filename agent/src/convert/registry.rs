@@ -8,7 +8,6 @@ use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 
 use super::about::{self, Argument};
 use super::common::COMMON;
-use super::{ConvertError, Converter, formats};
 
 /// How sure a converter must be.
 const SURE: u8 = 40;

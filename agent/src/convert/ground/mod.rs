@@ -1,7 +1,9 @@
 //! What formats have in common, in small pieces: a converter puts them together.
 //!
 //! - [`text`]: from bytes to text, whatever the encoding; [`number`]: numbers as equipment writes them
+//! - [`si`]: prefixes of units by the dialect of the equipment, and exact arithmetic on digits
 //! - [`limits`]: limits and comparators, and whether a value keeps them; [`verdict`]: where the file's own verdict contradicts them
+//! - [`lines`]: a text as a stream of lines
 //! - [`time`]: times, mostly without a zone; [`xml`]: XML as a stream of trees
 //! - [`names`]: what is known by its name alone, as a serial number among properties
 //! - [`exact`]: arithmetic on digits; [`chart`]: curves, as many points as a report takes; [`teststand`]: what TestStand writes, in each of its files
@@ -17,10 +19,12 @@ pub(in crate::convert) mod fit;
 pub(in crate::convert) mod head;
 pub(in crate::convert) mod incomplete;
 pub(in crate::convert) mod limits;
+pub(in crate::convert) mod lines;
 pub(in crate::convert) mod names;
 pub(in crate::convert) mod number;
 pub(in crate::convert) mod object;
 pub(in crate::convert) mod own_hash;
+pub(in crate::convert) mod si;
 pub(in crate::convert) mod steps;
 pub(in crate::convert) mod teststand;
 pub(in crate::convert) mod text;

@@ -1,6 +1,6 @@
 //! Verdicts that contradict their limits. The file's own verdict always wins (FORMATS.md section 2); a person may want to know.
 
-use waybill_shared::report::{Report, Status};
+use waybill_shared::report::{Report, Status, Step};
 use waybill_shared::text::printable;
 
 use super::limits::Limits;
@@ -38,6 +38,14 @@ pub(in crate::convert) fn contradictions(report: &Report) -> Vec<String> {
     told
 }
 
+/// That a unit passed although tests of it failed, in words: equipment repeats tests, and the last try counts.
+pub(in crate::convert) fn passed_with_failures(report: &Report) -> Option<String> {
+    let is_failed_test = |step: &&Step| step.status == Some(Status::Failed) && !step.is_sequence_call();
+    let failed = report.steps().filter(is_failed_test).count();
+    (report.result == Some(Status::Passed) && failed > 0)
+        .then(|| format!("the unit passed although {failed} of its tests failed"))
+}
+
 #[cfg(test)]
 mod tests {
     use waybill_shared::report::wsjf;
@@ -63,5 +71,18 @@ mod tests {
         let many = vec![one("GELE", "3", "P"); 8].join(",");
         let told = report(&many);
         assert_eq!((told.len(), told.last().unwrap().as_str()), (6, "3 more verdicts are not what their limits say"));
+    }
+
+    #[test]
+    fn a_unit_that_passed_with_failed_tests_is_told() {
+        let told = |result: &str, step: &str| {
+            let root = format!(
+                r#"{{"stepType":"SequenceCall","name":"r","status":"F","steps":[{{"stepType":"ET_A","name":"s","status":"{step}"}}]}}"#
+            );
+            let text = format!(r#"{{"type":"T","result":"{result}","root":{root}}}"#);
+            passed_with_failures(&wsjf::read_one(text.as_bytes()).unwrap())
+        };
+        assert_eq!(told("P", "F").as_deref(), Some("the unit passed although 1 of its tests failed"));
+        assert_eq!((told("F", "F"), told("P", "P")), (None, None));
     }
 }
