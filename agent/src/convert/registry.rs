@@ -8,6 +8,7 @@ use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 
 use super::about::{self, Argument};
 use super::common::COMMON;
+use super::{ConvertError, Converter, formats};
 
 /// How sure a converter must be.
 const SURE: u8 = 40;
