@@ -1,6 +1,7 @@
 //! What formats have in common, in small pieces: a converter puts them together.
 //!
 //! - [`text`]: from bytes to text, whatever the encoding; [`number`]: numbers as equipment writes them
+//! - [`si`]: prefixes of units by the dialect of the equipment, and exact arithmetic on digits
 //! - [`limits`]: limits and comparators, and whether a value keeps them; [`verdict`]: where the file's own verdict contradicts them
 //! - [`time`]: times, mostly without a zone; [`xml`]: XML as a stream of trees
 //! - [`names`]: what is known by its name alone, as a serial number among properties
@@ -15,6 +16,7 @@ pub(in crate::convert) mod limits;
 pub(in crate::convert) mod names;
 pub(in crate::convert) mod number;
 pub(in crate::convert) mod object;
+pub(in crate::convert) mod si;
 pub(in crate::convert) mod steps;
 pub(in crate::convert) mod text;
 pub(in crate::convert) mod time;
