@@ -3,5 +3,6 @@
 pub mod i3070;
 pub mod junit;
 pub mod openhtf;
+pub mod takaya;
 pub mod wsjf;
 pub mod wsxf;

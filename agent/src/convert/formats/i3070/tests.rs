@@ -182,7 +182,7 @@ fn limits_and_units_are_those_of_their_records() {
         ("{@A-RES|0|+1.5|x{@LIM2|+2.0|+1.0}}".to_owned(), "x 1.5 GELE 1.0 2.0 Ohm P"),
         ("{@A-CAP|0|+1.5{@LIM3|+1.4|+2.0|+1.0}}".to_owned(), "- 1.5 GELE 1.0 2.0 F P"),
         (format!("{{@A-JUM|0|+1.5{{@LIM2|{none}|+1.0}}}}"), "- 1.5 GE 1.0 - Ohm P"),
-        (format!("{{@A-FUS|0|+1.5{{@LIM2|+2.0|-9.999999E+99}}}}"), "- 1.5 LE 2.0 - Ohm P"),
+        ("{@A-FUS|0|+1.5{@LIM2|+2.0|-9.999999E+99}}".to_owned(), "- 1.5 LE 2.0 - Ohm P"),
         (format!("{{@A-POT|0|+1.5{{@LIM2|{none}|{none}}}}}"), "- 1.5 LOG - - Ohm P"),
         ("{@A-SWI|0|+1.5}".to_owned(), "- 1.5 LOG - - Ohm P"),
         ("{@A-IND|0|+1.5}".to_owned(), "- 1.5 LOG - - H P"),
