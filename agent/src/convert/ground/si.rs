@@ -84,7 +84,7 @@ impl Dialect {
 fn base_of(text: &str) -> Option<&'static str> {
     let is =
         |spelling: &&str| if spelling.chars().count() > 1 { spelling.eq_ignore_ascii_case(text) } else { **spelling == *text };
-    BASES.iter().find(|(_, spellings)| spellings.iter().any(|spelling| is(spelling))).map(|(base, _)| *base)
+    BASES.iter().find(|(_, spellings)| spellings.iter().any(is)).map(|(base, _)| *base)
 }
 
 impl Scaled {
