@@ -11,6 +11,7 @@ const DIGITS: usize = 400;
 const PLAIN: i64 = 30;
 
 /// How a kind of equipment writes prefixes.
+#[allow(dead_code, reason = "each format names its own")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::convert) enum Dialect {
     /// The International System, as it is typed: `M` and `MEG` mega, `m` milli, `k` and `K` kilo, `u`, `U` and `µ` micro; `P` peta, `p` pico.
@@ -83,7 +84,7 @@ impl Dialect {
 fn base_of(text: &str) -> Option<&'static str> {
     let is =
         |spelling: &&str| if spelling.chars().count() > 1 { spelling.eq_ignore_ascii_case(text) } else { **spelling == *text };
-    BASES.iter().find(|(_, spellings)| spellings.iter().any(|spelling| is(&spelling))).map(|(base, _)| *base)
+    BASES.iter().find(|(_, spellings)| spellings.iter().any(is)).map(|(base, _)| *base)
 }
 
 impl Scaled {
