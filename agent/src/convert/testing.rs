@@ -21,8 +21,8 @@ const TAIL: usize = 40;
 /// Longest line of a snapshot, characters; beyond, it goes by its hash.
 const LINE: usize = 600;
 /// Bytes that a property test reads in all, and how often at least.
-const BYTES: usize = 12_000_000;
-const LEAST: usize = 24;
+const BYTES: usize = 4_000_000;
+const LEAST: usize = 16;
 
 /// What came of a file.
 #[derive(Debug)]
