@@ -2,5 +2,6 @@
 
 pub mod junit;
 pub mod openhtf;
+pub mod stdf;
 pub mod wsjf;
 pub mod wsxf;
