@@ -1,6 +1,6 @@
 //! The records that tell of parts and their tests, field by field as the specification lists them.
 
-use super::fields::{Fields, Order};
+use super::fields::Fields;
 
 /// A flag of one byte.
 pub(super) fn is_set(flags: u8, bit: u8) -> bool {
@@ -297,6 +297,7 @@ pub(super) const SDR_TEXTS: [&str; 16] = [
 
 #[cfg(test)]
 mod tests {
+    use super::super::fields::Order;
     use super::*;
 
     #[test]

@@ -45,7 +45,7 @@ impl<R: BufRead> Records<R> {
         let head = stream.fill_buf().map_err(unreadable)?;
         let stream = match Packing::of(head) {
             Packing::None => Unpacked::Plain(stream),
-            Packing::Gzip => Unpacked::Gzip(GzDecoder::new(stream)),
+            Packing::Gzip => Unpacked::Gzip(Box::new(GzDecoder::new(stream))),
             Packing::Bzip2 => Unpacked::Bzip2(BzDecoder::new(stream)),
         };
         let mut records = Self { stream, buffer: vec![0; BLOCK], next: 0, end: 0, base: 0, order: Order::Little };
@@ -149,7 +149,7 @@ impl Packing {
 /// A file, unpacked as it is read. Both packings may follow one another in one file: what follows that is neither is padding.
 enum Unpacked<R> {
     Plain(R),
-    Gzip(GzDecoder<R>),
+    Gzip(Box<GzDecoder<R>>),
     Bzip2(BzDecoder<R>),
     End,
 }
@@ -186,7 +186,7 @@ impl<R: BufRead> Read for Unpacked<R> {
                 Self::Plain(_) | Self::End => return Ok(0),
             };
             match Packing::of(rest.fill_buf()?) {
-                Packing::Gzip => *self = Self::Gzip(GzDecoder::new(rest)),
+                Packing::Gzip => *self = Self::Gzip(Box::new(GzDecoder::new(rest))),
                 Packing::Bzip2 => *self = Self::Bzip2(BzDecoder::new(rest)),
                 Packing::None => {}
             }
