@@ -7,7 +7,7 @@ use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 
 use super::about::{self, Argument};
 use super::common::COMMON;
-use super::formats::{junit::JUnit, lvm::Lvm, openhtf::OpenHtf, qdas::Qdas, stdf::Stdf, wsjf::Wsjf, wsxf::Wsxf};
+use super::formats::{junit::JUnit, lvm::Lvm, openhtf::OpenHtf, qdas::Qdas, stdf::Stdf, tdms::Tdms, wsjf::Wsjf, wsxf::Wsxf};
 use super::{ConvertError, Converter};
 
 /// How sure a converter must be.
@@ -41,6 +41,7 @@ impl Registry {
                 Arc::new(Stdf),
                 Arc::new(Qdas),
                 Arc::new(Lvm),
+                Arc::new(Tdms),
             ],
         }
     }

@@ -5,5 +5,6 @@ pub mod lvm;
 pub mod openhtf;
 pub mod qdas;
 pub mod stdf;
+pub mod tdms;
 pub mod wsjf;
 pub mod wsxf;

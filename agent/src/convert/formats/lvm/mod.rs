@@ -3,13 +3,15 @@
 //! - [`rows`]: the text as a header and segments of rows; this module: a report of them
 //!
 //! Rules of this converter, beside those of the format:
-//! - Each segment gives one chart for its channels of one unit, at most ten in one. A curve has at most ten thousand points: of more, the lowest and the highest
-//!   of each stretch stay, with a note. The argument `values` adds the last, or the least and the greatest, of each channel as measurements.
+//! - Each segment gives one chart for its channels of one unit, at most ten in one. A curve has at most ten thousand points: of more, the
+//!   lowest and the highest of each stretch stay, with a note. The argument `values` adds the last, or the least and the greatest, of each
+//!   channel as measurements.
 //! - X is the X column of the channel or of all, else X0 and Delta_X. A cell that is empty is no point.
 //! - Rows that go on after all announced samples are further segments under the same header (tests/data/lvm): their X begins anew.
 //! - The decimal sign is the header's unless the cells show the other one and only that; without one in the header it is what the cells show.
-//! - Nothing is judged: the result is Done. Serial number and the like come from fields of the header with such names, or from the source. Start is Date and Time of the
-//!   header. All other fields are information on the unit, those of a segment and its comments are text of its steps.
+//! - Nothing is judged: the result is Done. Serial number and the like come from fields of the header with such names, or from the source.
+//!   Start is Date and Time of the header. All other fields are information on the unit, those of a segment and its comments are text of its
+//!   steps.
 //! - Where the writer stops does not show; a last line without line end is taken as cut. Fewer samples than announced are noted.
 
 mod rows;

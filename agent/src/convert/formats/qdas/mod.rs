@@ -4,15 +4,17 @@
 //!
 //! Rules of this converter, beside those of the format:
 //! - A characteristic is of the part whose K1 fields stand before it; its own index runs on over all parts (tests/data/qdas).
-//! - A piece is a line of values; where values stand one a line, those of one part with the same K0014 and K0004, else the n-th of each characteristic.
-//! - The file has no verdict. A value passes between K2110 and K2111, the limits included; without a limit on a side that side is open, without both it
-//!   has none. The piece failed if one of its values did, and passed if each of its characteristics has a value; else it has no verdict (Done).
+//! - A piece is a line of values; where values stand one a line, those of one part with the same K0014 and K0004, else the n-th of each
+//!   characteristic.
+//! - The file has no verdict. A value passes between K2110 and K2111, the limits included; without a limit on a side that side is open, without
+//!   both it has none. The piece failed if one of its values did, and passed if each of its characteristics has a value; else it has no verdict
+//!   (Done).
 //! - K0002 255 (deleted) and 256 (none) are values that do not count: skipped. A characteristic without K0001 has K0021, its number of errors.
-//! - Serial number K0014, part number K1001, revision K1004, batch K0006, operator K0008 or else K1222, K1221; start K0004, the earliest of the piece. All other
-//!   K1 fields are information on the unit, all others of a characteristic or value are text of its step, under their keys.
+//! - Serial number K0014, part number K1001, revision K1004, batch K0006, operator K0008 or else K1222, K1221; start K0004, the earliest of the
+//!   piece. All other K1 fields are information on the unit, all others of a characteristic or value are text of its step, under their keys.
 //! - What stands twice with different texts, or has an index that was never introduced, is noted and not guessed: the first one counts.
-//! - K0100 says how many characteristics there are; a file with fewer is not at its end. Otherwise an end does not show: a last line without line end is
-//!   taken as cut, and so is a last value that lacks a field which those before it have.
+//! - K0100 says how many characteristics there are; a file with fewer is not at its end. Otherwise an end does not show: a last line without
+//!   line end is taken as cut, and so is a last value that lacks a field which those before it have.
 //!
 //! Files that were split in two (`.dfd` with the fields, `.dfx` with the values) are refused: neither says which the other is.
 

@@ -22,14 +22,16 @@ use crate::convert::{ConvertError, Input, Sink, Unit};
 
 /// Most parts that are tested at once, results that all of them hold together, and sites, names of tests and texts that a lot keeps: beyond what
 /// testers do, and what a hostile file can make of memory.
-const MOST_PARTS: usize = 4096;
+const MOST_PARTS: usize = 1024;
 const MOST_HELD: usize = 4 * MOST;
 const MOST_SITES: usize = 4096;
 const MOST_NAMES: usize = 200_000;
 const MOST_LINES: usize = 200;
-const MOST_SECTIONS: usize = 1000;
+const MOST_SECTIONS: usize = 100;
+/// Most of what is told of a lot beside MIR.
+const MOST_INFOS: usize = 200;
 /// Results after which the parts are weighed.
-const WEIGHED_EACH: u32 = 256;
+const WEIGHED_EACH: usize = 256;
 
 /// HEAD_NUM and SITE_NUM.
 type Place = (u8, u8);
@@ -51,7 +53,7 @@ pub(super) struct Lot<'i, 'a> {
     /// Names of bins: hard ones and soft ones.
     bins: [HashMap<u16, String>; 2],
     parts: HashMap<Place, Part>,
-    since_weighed: u32,
+    since_weighed: usize,
     /// Program sections that are open; true for those that were when no part was tested.
     sections: Vec<(Rc<str>, bool)>,
     /// Texts of the tester while no part was tested, and how many more there were.
@@ -150,13 +152,13 @@ impl<'i, 'a> Lot<'i, 'a> {
             (0, 20) => {
                 let _time = fields.u4();
                 let command = self.words.text(fields.cn().unwrap_or_default());
-                steps::misc(&mut self.header.infos, "ATR CMD_LINE", &command);
+                self.info("ATR CMD_LINE", &command);
             }
             (1, 70) => {
                 let count = fields.u2().unwrap_or_default();
                 let bins = fields.u2s(count).unwrap_or_default();
                 let bins = bins.iter().map(u16::to_string).collect::<Vec<_>>().join(" ");
-                steps::misc(&mut self.header.infos, "Retested bins", if count == 0 { "all" } else { &bins });
+                self.info("Retested bins", if count == 0 { "all" } else { &bins });
             }
             // The file of another lot was put behind this one.
             (0, 10) if record.at > 0 => {
@@ -236,6 +238,12 @@ impl<'i, 'a> Lot<'i, 'a> {
         self.header = header;
     }
 
+    fn info(&mut self, name: &str, text: &str) {
+        if self.header.infos.len() < MOST_INFOS {
+            steps::misc(&mut self.header.infos, name, text);
+        }
+    }
+
     fn sdr(&mut self, fields: &mut Fields<'_>) {
         let (Some(head), Some(group)) = (fields.u1(), fields.u1()) else { return };
         let count = fields.u1().unwrap_or_default();
@@ -293,6 +301,7 @@ impl<'i, 'a> Lot<'i, 'a> {
         for part in self.parts.values_mut() {
             part.begin(Rc::clone(&name));
         }
+        self.weigh(self.parts.len());
         if self.sections.len() < MOST_SECTIONS {
             self.sections.push((name, self.parts.is_empty()));
         }
@@ -301,6 +310,7 @@ impl<'i, 'a> Lot<'i, 'a> {
     fn end_section(&mut self) {
         let _ended = self.sections.pop();
         self.parts.values_mut().for_each(Part::end);
+        self.weigh(self.parts.len());
     }
 
     /// A text of the tester: of the parts that are tested, else of the lot.
@@ -312,6 +322,7 @@ impl<'i, 'a> Lot<'i, 'a> {
             hash(part, record);
             part.line(text.clone());
         }
+        self.weigh(self.parts.len());
         if self.parts.is_empty() {
             let (lines, more) = &mut self.lines;
             if lines.len() < MOST_LINES { lines.push(text) } else { *more += 1 }
@@ -334,18 +345,19 @@ impl<'i, 'a> Lot<'i, 'a> {
             let part = self.open(place, record)?;
             part.has_begin = false;
         }
-        self.since_weighed += 1;
-        if self.since_weighed >= WEIGHED_EACH {
-            self.since_weighed = 0;
-            self.weigh();
-        }
+        self.weigh(1);
         let part = self.parts.entry(place).or_insert_with(|| Part::new(None));
         hash(part, record);
         Ok(part)
     }
 
     /// Keeps the memory of all parts together bounded: the one with the most results goes first.
-    fn weigh(&mut self) {
+    fn weigh(&mut self, more: usize) {
+        self.since_weighed += more;
+        if self.since_weighed < WEIGHED_EACH {
+            return;
+        }
+        self.since_weighed = 0;
         while self.parts.values().map(|part| part.weight).sum::<usize>() > MOST_HELD {
             let Some(heaviest) = self.parts.values_mut().max_by_key(|part| part.weight) else { return };
             heaviest.refuse();
@@ -517,7 +529,12 @@ impl<'i, 'a> Lot<'i, 'a> {
             moment.start(&mut report, &self.zone, &mut walk);
         }
         let mut notes = walk.finish().map_err(ConvertError::Faults)?;
+        // There are many steps, and hardly ever a long name.
+        let short = report.root.as_mut().filter(|_| !tested.is_long).and_then(|root| root.steps.take());
         fit(&mut report, &mut notes);
+        if let (Some(steps), Some(root)) = (short, &mut report.root) {
+            root.steps = Some(steps);
+        }
         if tested.contradicts {
             notes.extend(verdict::contradictions(&report));
         }

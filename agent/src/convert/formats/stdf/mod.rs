@@ -6,17 +6,17 @@
 //!
 //! Rules of this converter, beside those of the specification:
 //! - A part is a unit when its PRR comes. Files without MRR are not at their end, but the parts in them are whole.
-//! - Serial number: PART_ID, else `lot-wafer-x-y`, else `lot-site-n`, where n counts the parts of that site; the argument `serial_number` can prefer
-//!   another. Part number PART_TYP, revision DSGN_REV, batch LOT_ID, station NODE_NAM, sequence JOB_NAM with JOB_REV, socket SITE_NUM. What else MIR,
-//!   SDR, WIR and PRR say is information on the unit, under the names of the specification.
+//! - Serial number: PART_ID, else `lot-wafer-x-y`, else `lot-site-n`, where n counts the parts of that site; the argument `serial_number` can
+//!   prefer another. Part number PART_TYP, revision DSGN_REV, batch LOT_ID, station NODE_NAM, sequence JOB_NAM with JOB_REV, socket SITE_NUM.
+//!   What else MIR, SDR, WIR and PRR say is information on the unit, under the names of the specification.
 //! - Start: START_T of the lot and the TEST_T of all earlier parts of the same head and site: when a part began is not in the file.
 //! - A result stays in its base unit: the scales only say how it is displayed. A number has the shortest digits that read back as it.
-//! - A test goes by TEST_TXT, else by what TSR or VECT_NAM call it, else by its number. An invalid result is NaN. The verdict of an MPR is that of
-//!   its values; where it failed, those that keep their limits passed.
+//! - A test goes by TEST_TXT, else by what TSR or VECT_NAM call it, else by its number. An invalid result is NaN. The verdict of an MPR is that
+//!   of its values; where it failed, those that keep their limits passed.
 //! - Program sections (BPS, EPS) are sequences of all parts that are tested meanwhile.
 //!
-//! Left out: RES_SCAL, LLM_SCAL, HLM_SCAL and the formats (display only); summaries that no part has (PCR, counts of TSR, HBR and SBR, WRR, MRR); WCR (the
-//! wafer map's geometry); PGR and PLR (how pins are grouped and displayed). Records that are not of version 4 are noted.
+//! Left out: RES_SCAL, LLM_SCAL, HLM_SCAL and the formats (display only); summaries that no part has (PCR, counts of TSR, HBR and SBR, WRR,
+//! MRR); WCR (the wafer map's geometry); PGR and PLR (how pins are grouped and displayed). Records that are not of version 4 are noted.
 
 mod catalog;
 mod fields;

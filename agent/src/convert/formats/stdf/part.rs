@@ -16,6 +16,8 @@ use crate::convert::ground::{number, walk::Lines};
 pub(super) const MOST: usize = 250_000;
 /// How many bytes of text count as one result.
 const BYTES_OF_RESULT: usize = 64;
+/// Longest name that surely fits into a report, bytes.
+const MOST_NAME: usize = 100;
 /// How deep program sections hold one another in a report; deeper ones are flattened.
 const DEEPEST: usize = 30;
 
@@ -88,6 +90,8 @@ pub(super) struct Tested {
     pub(super) failed: usize,
     /// True if a verdict is not what the limits say.
     pub(super) contradicts: bool,
+    /// True if a name may be longer than a report takes.
+    pub(super) is_long: bool,
 }
 
 impl Part {
@@ -202,13 +206,21 @@ impl Part {
 
     /// Its steps.
     pub(super) fn into_tested(self, names: &Names<'_>) -> Tested {
-        let mut tested = Tested { steps: Vec::new(), tests: 0, failed: 0, contradicts: false };
+        let mut tested = Tested {
+            steps: Vec::new(),
+            tests: 0,
+            failed: 0,
+            contradicts: false,
+            is_long: names.pins.values().any(|pin| pin.len() > MOST_NAME),
+        };
         let mut outer: Vec<(Rc<str>, Vec<Step>)> = Vec::new();
         let mut flattened = 0_usize;
         let mut steps = Vec::with_capacity(self.items.len());
         let close = |(name, mut before): (Rc<str>, Vec<Step>), steps: Vec<Step>| {
-            before.push(steps::sequence(&name, worst(&steps), steps));
-            before
+            let section = steps::sequence(&name, worst(&steps), steps);
+            let is_long = is_long(&section);
+            before.push(section);
+            (before, is_long)
         };
         for item in self.items {
             let step = match item {
@@ -226,7 +238,9 @@ impl Part {
                 }
                 Item::End => {
                     if let Some(before) = outer.pop() {
-                        steps = close(before, steps);
+                        let (before, is_long) = close(before, steps);
+                        steps = before;
+                        tested.is_long |= is_long;
                     }
                     continue;
                 }
@@ -244,15 +258,22 @@ impl Part {
                 }
             };
             tested.tests += 1;
+            tested.is_long |= is_long(&step);
             tested.failed += usize::from(step.status == Some(Status::Failed));
             steps.push(step);
         }
         while let Some(before) = outer.pop() {
-            steps = close(before, steps);
+            let (before, is_long) = close(before, steps);
+            steps = before;
+            tested.is_long |= is_long;
         }
         tested.steps = steps;
         tested
     }
+}
+
+fn is_long(step: &Step) -> bool {
+    step.name.as_ref().is_some_and(|name| name.len() > MOST_NAME)
 }
 
 /// What a section came to: it has no verdict of its own in the file.

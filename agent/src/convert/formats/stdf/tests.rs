@@ -328,6 +328,17 @@ fn defaults_are_of_the_number_and_the_text_and_flags_say_which_limits_count() {
 }
 
 #[test]
+fn a_name_that_is_too_long_is_cut_and_kept() {
+    let long = "x".repeat(150);
+    let section = Made::new().pir(0).with(20, 10, |data| data.cn(&long)).ptr(0, 1, "t", 1.0, 0.0, 2.0).prr(0, 0, "1").all();
+    let test = Made::new().pir(0).ptr(0, 1, &long, 1.0, 0.0, 2.0).prr(0, 0, "1").all();
+    for report in [&section[0], &test[0]] {
+        let step = report.steps().find(|step| step.name.as_ref().is_some_and(|name| name.len() == 100)).unwrap();
+        assert!(step.report_text.as_ref().unwrap().contains(&long));
+    }
+}
+
+#[test]
 fn flags_of_a_test_are_its_status_and_nothing_of_them_is_lost() {
     for (flags, status, value, text) in [
         (0, "Passed", "1.5", ""),
