@@ -148,7 +148,7 @@ fn more_segments_have_headers_of_their_own() {
 #[test]
 fn many_points_are_thinned_and_many_channels_are_several_charts() {
     let names: Vec<_> = (1..=12).map(|n| format!("c{n}")).collect();
-    let row = |n: usize| format!("{n}\t{}\n", vec![if n == 7777 { "99" } else { "1" }; 12].join("\t"));
+    let row = |n: usize| format!("{n}\t{}\n", [if n == 7777 { "99" } else { "1" }; 12].join("\t"));
     let body =
         format!("***End_of_Header***\nX_Value\t{}\tComment\n{}", names.join("\t"), (0..12_345).map(row).collect::<String>());
     let converted = made("Tab", "SN\tS1\n", &body);
