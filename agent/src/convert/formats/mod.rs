@@ -24,6 +24,7 @@ formats! {
     atml::Atml,
     teststand::TestStand,
     i3070::I3070,
+    stdf::Stdf,
     openhtf::OpenHtf,
     takaya::Takaya,
     spea::Spea,
@@ -37,4 +38,7 @@ formats! {
     sigmaquest::SigmaQuest,
     stepwize::StepWize,
     saki::Saki,
+    qdas::Qdas,
+    lvm::Lvm,
+    tdms::Tdms,
 }

@@ -9,12 +9,14 @@
 //! - [`exact`]: arithmetic on digits; [`chart`]: curves, as many points as a report takes; [`teststand`]: what TestStand writes, in each of its files
 //! - [`steps`]: steps of each kind; [`fit`]: texts that are longer than a report takes; [`incomplete`]: units whose file ends first
 //! - [`head`]: what the beginning of a file tells; [`own_hash`]: what a unit goes by where its file is a stream
+//! - [`chart`]: curves as a chart; [`curve`]: curves in the making, however long
 //! - [`walk`]: where the reading of a file stands, its faults and notes; [`object`]: JSON objects
 //!
 //! Sources of the rules are named where they stand. Nothing here invents a value: what is not understood is told, or stays a text.
 
 pub(in crate::convert) mod chart;
 pub(in crate::convert) mod exact;
+pub(in crate::convert) mod curve;
 pub(in crate::convert) mod fit;
 pub(in crate::convert) mod head;
 pub(in crate::convert) mod incomplete;

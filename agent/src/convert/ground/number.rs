@@ -1,6 +1,7 @@
 //! Numbers as equipment writes them, digit for digit.
 
 use waybill_shared::report::Num;
+use waybill_shared::schema::Value;
 
 /// A number as programs write it: no leading zeros, no hexadecimal, a point. What is meant as a text (`007`) is none.
 pub(in crate::convert) fn plain(text: &str) -> Option<Num> {
@@ -42,6 +43,14 @@ pub(in crate::convert) fn read(text: &str, decimal: Decimal) -> Option<Num> {
     }
 }
 
+/// A number that a file holds as 32 bits: the shortest digits that read back as the same.
+pub(in crate::convert) fn single(value: f32) -> Num {
+    match Value::from(value) {
+        Value::Number(number) => Num::Finite(number),
+        _ => Num::from(f64::from(value)),
+    }
+}
+
 fn signed(text: &str) -> (&'static str, &str) {
     match text.strip_prefix('-') {
         Some(digits) => ("-", digits),
@@ -76,6 +85,16 @@ fn named(text: &str) -> Option<Num> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_of_32_bits_has_no_digits_that_it_cannot_hold() {
+        for (value, expected) in
+            [(0.1_f32, "0.1"), (-0.66166, "-0.66166"), (1e-30, "1e-30"), (5.0, "5.0"), (f32::MAX, "3.4028235e38")]
+        {
+            assert_eq!(single(value).to_string().replace("e+", "e"), expected);
+        }
+        assert_eq!([f32::NAN, f32::INFINITY, -f32::INFINITY].map(single), [Num::NaN, Num::Infinity, Num::NegInfinity]);
+    }
 
     #[test]
     fn a_comma_is_one_by_choice_or_by_evidence() {
