@@ -7,7 +7,7 @@ use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 
 use super::about::{self, Argument};
 use super::common::COMMON;
-use super::formats::{junit::JUnit, openhtf::OpenHtf, wsjf::Wsjf, wsxf::Wsxf};
+use super::formats::{junit::JUnit, listen::Listen, openhtf::OpenHtf, wsjf::Wsjf, wsxf::Wsxf, xjtag::Xjtag};
 use super::{ConvertError, Converter};
 
 /// How sure a converter must be.
@@ -32,7 +32,16 @@ impl Registry {
     /// The built-in converters.
     #[must_use]
     pub fn built_in() -> Self {
-        Self { converters: vec![Arc::new(Wsjf), Arc::new(Wsxf), Arc::new(OpenHtf), Arc::new(JUnit)] }
+        Self {
+            converters: vec![
+                Arc::new(Wsjf),
+                Arc::new(Wsxf),
+                Arc::new(OpenHtf),
+                Arc::new(JUnit),
+                Arc::new(Xjtag),
+                Arc::new(Listen),
+            ],
+        }
     }
 
     /// Names, in the order in which they are listed.
