@@ -5,6 +5,7 @@
 //! - [`input`]: the file as a converter sees it
 //! - `ground`: what formats have in common
 //! - [`read`]: files as they are read, new ones and archived ones
+//! - [`mapping`]: layouts that a file of declarations describes
 //! - [`pool`]: the bounded pool of threads that read, convert and hand over to the queue
 //! - [`dry_run`]: a conversion without consequences
 //! - [`limits`]: what a conversion may cost; [`statistics`]: what conversions did
@@ -19,6 +20,7 @@ pub mod formats;
 mod ground;
 pub mod input;
 pub mod limits;
+pub mod mapping;
 pub mod pool;
 pub(crate) mod read;
 pub mod registry;

@@ -35,6 +35,8 @@ formats! {
     junit::JUnit,
     robot::Robot,
     pytest::Pytest,
+    xjtag::Xjtag,
+    listen::Listen,
     sigmaquest::SigmaQuest,
     stepwize::StepWize,
     saki::Saki,

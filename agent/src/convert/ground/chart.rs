@@ -36,6 +36,24 @@ pub(in crate::convert) fn chart(label: &str, mut curves: Vec<Curve>, walk: &mut 
     })
 }
 
+/// A name and a unit of an axis.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::convert) struct Axis<'a> {
+    /// Its name.
+    pub(in crate::convert) label: &'a str,
+    /// Its unit; blank if none is known.
+    pub(in crate::convert) unit: &'a str,
+}
+
+/// The same with names and units of its axes, also if it has no curve.
+pub(in crate::convert) fn with_axes(label: &str, x: Axis<'_>, y: Axis<'_>, curves: Vec<Curve>, notes: &mut Vec<String>) -> Chart {
+    let mut walk = Walk::default();
+    let chart = chart(label, curves, &mut walk).unwrap_or_default();
+    notes.extend(walk.finish().unwrap_or_default());
+    let text = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
+    Chart { label: text(label), x_label: text(x.label), x_unit: text(x.unit), y_label: text(y.label), y_unit: text(y.unit), ..chart }
+}
+
 fn series(curve: Curve, walk: &mut Walk) -> Series {
     let Curve { name, mut points } = curve;
     if points.len() > MOST_POINTS {

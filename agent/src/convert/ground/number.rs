@@ -14,9 +14,10 @@ pub(in crate::convert) fn plain(text: &str) -> Option<Num> {
 }
 
 /// The sign between whole and fraction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::convert) enum Decimal {
     /// 4.7
+    #[default]
     Point,
     /// 4,7
     Comma,

@@ -445,6 +445,11 @@ impl<'a> Element<'a> {
         }
     }
 
+    /// The byte of the text at which its start tag ends.
+    pub(in crate::convert) fn byte(self) -> u64 {
+        self.raw().place
+    }
+
     /// Where it stands, for messages.
     pub(in crate::convert) fn place(self) -> String {
         format!("<{}> at byte {}", self.name(), self.raw().place)
