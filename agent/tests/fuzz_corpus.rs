@@ -85,7 +85,7 @@ fn the_choice_of_a_converter_stands_its_corpus() {
 #[test]
 fn every_converter_stands_a_file_of_each_format() {
     let inputs = corpus("converter");
-    let names: Vec<String> = Registry::built_in().names().into_iter().map(str::to_owned).collect();
+    let names = Registry::built_in().names();
     for name in &names {
         for other in &names {
             // One small file of each other format.

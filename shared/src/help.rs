@@ -7,9 +7,10 @@
 use crate::error::Code;
 
 /// Topics with a page, and the pages, as Markdown of the same form.
-pub const TOPICS: [(&str, &str); 4] = [
+pub const TOPICS: [(&str, &str); 5] = [
     ("archive", include_str!("../../assets/help/archive.md")),
     ("converters", include_str!("../../assets/help/converters.md")),
+    ("mapping", include_str!("../../assets/help/mapping.md")),
     ("service", include_str!("../../assets/help/service.md")),
     ("watchdog", include_str!("../../assets/help/watchdog.md")),
 ];

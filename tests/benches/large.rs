@@ -4,7 +4,12 @@
 //!
 //! `cargo bench -p waybill-tests --bench large`; `WAYBILL_MEGABYTES=100` makes the files another size. It takes three times the size of a file in the temporary
 //! folder.
-#![allow(clippy::print_stdout, reason = "a benchmark prints")]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a benchmark prints, and imitates equipment, which writes files carelessly"
+)]
 
 use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
@@ -48,7 +53,7 @@ fn measure(kind: &Kind, bytes: u64) {
     let units = write(kind, &made, bytes);
     let begun = Instant::now();
     std::fs::rename(&made, station.watch("large").join(kind.name)).expect("the watch folder");
-    wait_until_within("all of it is queued", PATIENCE, || {
+    wait_until_within(PATIENCE, "all of it is queued", || {
         let status = agent.snapshot();
         assert_eq!(status.sources[0].errors, 0, "{:?}", status.sources[0]);
         status.sources[0].queued == 1

@@ -10,6 +10,7 @@
 use serde_json::Value;
 use waybill_ipc::protocol::{ArgumentKind, ErrorFilter, Reply, Request};
 use waybill_shared::error::Code;
+use waybill_tests::sample::data_file;
 use waybill_tests::{Agent, Receiver, Station, cli, ipc_client, sample_report, sample_value};
 
 const JUNIT: &str = r#"<testsuite name="s" timestamp="2026-01-30T12:00:00Z"><testcase name="a"/><testcase name="b"><failure message="m"/></testcase></testsuite>"#;
@@ -228,4 +229,62 @@ fn a_file_of_which_a_part_was_queued_is_taken_again_as_a_whole_and_its_reports_k
     let ids = [1, 2].map(|n| sample_value(n)["id"].as_str().unwrap().to_owned());
     receiver.assert_has_exactly(&ids);
     assert!(errors(&station).is_empty());
+}
+
+#[test]
+fn a_mapping_reads_files_of_a_layout_of_ones_own_and_counts_as_it_is_when_a_file_comes() {
+    let station = Station::builder()
+        .source("table", |source| source.patterns(["*.csv"]).converter("teststand-db-csv").argument("part_number", "PN-1"))
+        .folder_destination("out")
+        .quick()
+        .build();
+    let mapping = include_str!("../../assets/mappings/teststand-db-csv.toml");
+    let folder = station.folder().join("mappings");
+    std::fs::create_dir(&folder).unwrap();
+    let path = folder.join("teststand-db-csv.toml");
+    let refused = Agent::try_start(&station, |_| ()).err().expect("there is no such mapping yet");
+    assert!(refused.stderr.contains("teststand-db-csv"), "{refused:?}");
+    std::fs::write(&path, mapping).unwrap();
+    let agent = Agent::start(&station);
+    let sample = data_file("mapping/Test Data VDM.csv");
+    let file = station.drop_file("table", "first.csv", &sample);
+    let done = agent.wait_for("its units are queued", |s| s.sources[0].queued == 1 && s.sources[0].waiting == 0);
+    assert_eq!(
+        done.destinations[0].pending + done.destinations[0].sending + done.destinations[0].sent,
+        107,
+        "{:?}",
+        done.destinations
+    );
+    assert!(!file.exists());
+    let listed = cli(&station, &["converters", "list"]);
+    assert!(listed.stdout.contains("teststand-db-csv"), "{listed}");
+
+    // Broken, its files wait; mended, they are taken.
+    std::fs::write(&path, mapping.replace("[unit]", "[unnit]")).unwrap();
+    let file = station.drop_file("table", "second.csv", &sample);
+    agent.wait_for("the source says why it waits", |s| {
+        s.sources[0].error.as_ref().is_some_and(|error| error.message.contains("unnit"))
+    });
+    assert!(file.exists());
+    let validated = cli(&station, &["config", "validate"]);
+    assert!(validated.code() == Some(5) && validated.stderr.contains("unnit"), "{validated}");
+    std::fs::write(&path, mapping).unwrap();
+    agent.wait_for("it is taken", |s| s.sources[0].queued == 2 && s.sources[0].waiting == 0);
+
+    // In the making: what was found where, all faults at once, and one to begin with.
+    let outside = tempfile::tempdir().unwrap();
+    let csv = at(&outside, "a.csv", &sample);
+    let (good, bad) =
+        (at(&outside, "good.toml", mapping.as_bytes()), at(&outside, "bad.toml", b"name = 7\nformat = 'none'\ncolour = 'red'\n"));
+    let checked = cli(&station, &["mapping", "check", &good, &csv]);
+    assert!(
+        checked.success() && checked.stdout.contains("107 of 107 units are whole") && checked.stdout.contains("line 2"),
+        "{checked}"
+    );
+    let faults = cli(&station, &["mapping", "check", &bad]);
+    assert_eq!(faults.code(), Some(5), "{faults}");
+    assert!(["name", "format", "colour"].iter().all(|part| faults.stderr.contains(part)), "{faults}");
+    let guessed = cli(&station, &["mapping", "guess", &csv]);
+    let again = at(&outside, "guess.toml", guessed.stdout.as_bytes());
+    assert!(cli(&station, &["mapping", "check", &again]).success(), "{guessed}");
 }

@@ -93,7 +93,7 @@ impl Active {
 /// # Errors
 /// The file cannot be read, or all of its faults.
 pub fn look_at_config(instance: &Instance) -> Result<Active, ErrorReport> {
-    let registry = Registry::built_in();
+    let registry = Registry::of(instance);
     config::look(instance, &|config| registry.faults(config)).map(Active::from)
 }
 
@@ -224,7 +224,7 @@ impl Agent {
         if let Some(before) = before {
             keep_backup(instance, &before);
         }
-        let registry = Registry::built_in();
+        let registry = Registry::of(instance);
         let active = Active::from(config::load(instance, &|config| registry.faults(config))?);
         let config = active.effective.config.clone();
         // One log for as long as the process runs.

@@ -74,7 +74,7 @@ pub(super) fn main(instance: &Instance, args: &ConvertArgs) -> Exit {
 /// # Errors
 /// There is no such converter, it does not take these arguments, or the file cannot be read.
 pub(super) fn dry_run(instance: &Instance, file: &Path, with: &Tried, most: usize) -> Result<DryRun, ErrorReport> {
-    let registry = Registry::built_in();
+    let registry = Registry::of(instance);
     let converter = registry.choose(&with.converter).ok_or_else(|| registry.unknown(&with.converter))?;
     let shown = text::path(file);
     match std::fs::metadata(file) {
@@ -95,7 +95,7 @@ pub(super) fn dry_run(instance: &Instance, file: &Path, with: &Tried, most: usiz
     };
     let arguments = arguments(&with.arguments, &registry, &with.converter)?;
     let name = "dry-run".to_owned();
-    dry_run::file(file, &SourceContext { name, converter, arguments, priority: 5, station, max_file_bytes }, most)
+    dry_run::file(file, &SourceContext { name, converter, arguments, priority: 5, station, max_file_bytes }, &registry, most)
 }
 
 fn arguments(pairs: &[String], registry: &Registry, converter: &str) -> Result<Map<String, Value>, ErrorReport> {

@@ -1,6 +1,7 @@
 //! `converters`: what files can be read, by whom and with which arguments; and files tried against them. Needs no agent.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -17,11 +18,14 @@ use super::pin::Pin;
 use super::status::unexpected;
 use crate::convert::common::COMMON;
 use crate::convert::dry_run::DryRun;
+use crate::convert::mapping::MappingFile;
 use crate::convert::registry::Registry;
 use crate::convert::{About, Argument, Converter};
 
 /// Most units that are kept of one file; the others are counted.
 const UNITS: usize = 10_000;
+
+const ARGUMENTS: [&str; 4] = ["ARGUMENT", "TAKES", "DEFAULT", "FOR"];
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConvertersCommand {
@@ -66,26 +70,38 @@ pub(super) struct TestArgs {
 pub(super) async fn main(instance: &Instance, pin: &Pin, command: ConvertersCommand) -> Result<Exit, ErrorReport> {
     match command {
         ConvertersCommand::List(args) => {
-            list(args.json);
+            list(instance, args.json);
             Ok(Exit::Ok)
         }
-        ConvertersCommand::Show(args) => show(&args),
+        ConvertersCommand::Show(args) => show(instance, &args),
         ConvertersCommand::Stats(args) => stats(&Door::open(instance, pin).await?, args.json).await,
         ConvertersCommand::Test(args) => test(instance, &args),
     }
 }
 
-fn list(as_json: bool) {
-    let registry = Registry::built_in();
+fn list(instance: &Instance, as_json: bool) {
+    let registry = Registry::of(instance);
+    let mappings = registry.mappings();
     if as_json {
-        let all: Vec<_> = registry.all().map(described).collect();
-        return output::json(&all);
+        let built_in = registry.all().map(described);
+        let mappings = mappings.iter().map(|mapping| match mapping.read() {
+            Ok(read) => {
+                json!({ "name": mapping.name(), "version": read.version(), "help": read.help(), "patterns": read.patterns() })
+            }
+            Err(faults) => json!({ "name": mapping.name(), "error": mapping.describe(&faults) }),
+        });
+        return output::json(&built_in.chain(mappings).collect::<Vec<_>>());
     }
     let row = |converter: &dyn Converter| {
         let About { help, patterns, .. } = converter.about();
         vec![converter.name().to_owned(), patterns.join(" "), (*help).to_owned()]
     };
-    output::table(&["NAME", "FILES", "READS"], &registry.all().map(row).collect::<Vec<_>>());
+    let of_mapping = |mapping: &Arc<MappingFile>| match mapping.read() {
+        Ok(read) => vec![mapping.name().to_owned(), read.patterns().join(" "), format!("{} (mapping)", read.help())],
+        Err(faults) => vec![mapping.name().to_owned(), String::new(), mapping.describe(&faults)],
+    };
+    let rows: Vec<_> = registry.all().map(row).chain(mappings.iter().map(of_mapping)).collect();
+    output::table(&["NAME", "FILES", "READS"], &rows);
     output::line("\nA source with `converter = \"auto\"` takes the one that is surest of each file.");
 }
 
@@ -121,8 +137,11 @@ fn milliseconds(micros: u64) -> String {
     format!("{}.{} ms", micros / 1000, micros % 1000 / 100)
 }
 
-fn show(args: &ShowArgs) -> Result<Exit, ErrorReport> {
-    let registry = Registry::built_in();
+fn show(instance: &Instance, args: &ShowArgs) -> Result<Exit, ErrorReport> {
+    let registry = Registry::of(instance);
+    if let Some(mapping) = registry.mappings().iter().find(|mapping| mapping.name() == args.name) {
+        return show_mapping(mapping, args.json);
+    }
     let converter = registry.all().find(|converter| converter.name() == args.name).ok_or_else(|| registry.unknown(&args.name))?;
     if args.json {
         output::json(&described(converter));
@@ -136,21 +155,35 @@ fn show(args: &ShowArgs) -> Result<Exit, ErrorReport> {
     } else {
         "A file that was cut may read like a whole one: it is left alone until it is quiet."
     });
-    let rows = |arguments: &[Argument]| -> Vec<Vec<String>> {
-        let row = |argument: &Argument| {
-            let default = argument.kind.default_text().unwrap_or_else(|| "-".to_owned());
-            vec![argument.name.to_owned(), argument.kind.takes(), default, argument.help.to_owned()]
-        };
-        arguments.iter().map(row).collect()
-    };
-    let head = ["ARGUMENT", "TAKES", "DEFAULT", "FOR"];
     if !arguments.is_empty() {
         output::line("");
-        output::table(&head, &rows(arguments));
+        output::table(&ARGUMENTS, &argument_rows(arguments));
     }
     output::line("\nEvery converter takes these:");
-    output::table(&head, &rows(COMMON));
+    output::table(&ARGUMENTS, &argument_rows(COMMON));
     Ok(Exit::Ok)
+}
+
+fn show_mapping(mapping: &MappingFile, as_json: bool) -> Result<Exit, ErrorReport> {
+    let read = mapping.read().map_err(|faults| ErrorReport::new(Code::ConfigInvalid, mapping.describe(&faults)))?;
+    let (help, patterns, version) = (read.help(), read.patterns(), read.version());
+    if as_json {
+        output::json(&json!({ "name": mapping.name(), "version": version, "help": help, "patterns": patterns }));
+        return Ok(Exit::Ok);
+    }
+    output::line(&format!("{} (mapping, version {version}): {help}", mapping.name()));
+    output::line(&format!("Usual names of its files: {}", patterns.join(", ")));
+    output::line("\nEvery converter takes these:");
+    output::table(&ARGUMENTS, &argument_rows(COMMON));
+    Ok(Exit::Ok)
+}
+
+fn argument_rows(arguments: &[Argument]) -> Vec<Vec<String>> {
+    let row = |argument: &Argument| {
+        let default = argument.kind.default_text().unwrap_or_else(|| "-".to_owned());
+        vec![argument.name.to_owned(), argument.kind.takes(), default, argument.help.to_owned()]
+    };
+    arguments.iter().map(row).collect()
 }
 
 fn described(converter: &dyn Converter) -> Value {

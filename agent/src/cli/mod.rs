@@ -17,6 +17,7 @@ mod health;
 mod history;
 mod init;
 mod logs;
+mod mapping;
 mod output;
 mod pace;
 mod pin;
@@ -118,6 +119,9 @@ enum Command {
     /// Files that could not be converted: why, and how they are taken again
     #[command(subcommand)]
     Errors(errors::ErrorsCommand),
+    /// Mappings in the making: layouts of one's own, checked against a file, or guessed from one
+    #[command(subcommand)]
+    Mapping(mapping::MappingCommand),
     /// Send archived files again with the configuration that their source has now; the reports keep their ids
     Reconvert(Box<reconvert::ReconvertArgs>),
     /// Show, check and change the configuration
@@ -185,6 +189,7 @@ pub fn main() -> ExitCode {
             Command::Convert(args) => convert::main(&instance, &args),
             Command::Converters(command) => with_runtime(converters::main(&instance, &pin, command)),
             Command::Errors(command) => with_runtime(errors::main(&instance, &pin, command)),
+            Command::Mapping(command) => mapping::main(&command).unwrap_or_else(|error| output::fail(&error)),
             Command::Reconvert(args) => with_runtime(reconvert::main(&instance, &pin, *args)),
             Command::Init(args) => with_runtime(init::main(&instance, &pin, *args)),
             Command::Config(command) => with_runtime(config::main(&instance, &pin, command)),

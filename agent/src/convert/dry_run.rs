@@ -37,21 +37,21 @@ pub struct DryRun {
 ///
 /// # Errors
 /// It cannot be read.
-pub fn file(path: &Path, source: &SourceContext, most: usize) -> Result<DryRun, ErrorReport> {
+pub fn file(path: &Path, source: &SourceContext, registry: &Registry, most: usize) -> Result<DryRun, ErrorReport> {
     let read = read_file(path, source, true).map_err(|conversion| not_read(path, conversion))?;
-    Ok(run(&read, source, most, None))
+    Ok(run(&read, source, registry, most, None))
 }
 
 /// The same of bytes that somebody sent; it ends after `longest`.
 #[must_use]
-pub fn bytes(name: &str, bytes: Vec<u8>, source: &SourceContext, most: usize, longest: Duration) -> DryRun {
-    run(&FileRead::of_bytes(name, bytes), source, most, Some(longest))
+pub fn bytes(name: &str, bytes: Vec<u8>, source: &SourceContext, registry: &Registry, most: usize, longest: Duration) -> DryRun {
+    run(&FileRead::of_bytes(name, bytes), source, registry, most, Some(longest))
 }
 
-fn run(read: &FileRead, source: &SourceContext, most: usize, longest: Option<Duration>) -> DryRun {
+fn run(read: &FileRead, source: &SourceContext, registry: &Registry, most: usize, longest: Option<Duration>) -> DryRun {
     let begun = Instant::now();
     let shown = text::path(&read.fingerprint.path);
-    let judged = read.head().map_or_else(|_| Vec::new(), |head| Registry::built_in().judge(&head));
+    let judged = read.head().map_or_else(|_| Vec::new(), |head| registry.judge(&head));
     let mut done = DryRun {
         converter: None,
         judged,

@@ -66,7 +66,7 @@ impl FileRead {
     }
 
     /// The converter that its source has for it.
-    pub(crate) fn choose<'a>(&self, source: &'a SourceContext) -> Result<&'a Arc<dyn Converter>, ConvertError> {
+    pub(crate) fn choose(&self, source: &SourceContext) -> Result<Arc<dyn Converter>, ConvertError> {
         source.converter.of(&self.head()?)
     }
 

@@ -68,7 +68,7 @@ fn read(choice: &Choice, bytes: &[u8]) -> Outcome {
         is_told(error);
     }
     let chosen = chosen.ok();
-    let has_end_mark = chosen.is_some_and(|converter| converter.about().has_end_mark);
+    let has_end_mark = chosen.as_ref().is_some_and(|converter| converter.about().has_end_mark);
     Outcome { converter: chosen.map(|converter| converter.name().to_owned()), has_end_mark, reports, broken, end }
 }
 

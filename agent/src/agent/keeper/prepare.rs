@@ -42,7 +42,7 @@ pub(crate) fn prepare(
     let before = if active.problem.is_some() { active.text.clone() } else { there.text.clone() };
     let text = new(&before)?;
     let layers = config::sources::layers(instance)?;
-    let registry = Registry::built_in();
+    let registry = Registry::of(instance);
     let effective = config::candidate(&layers, &text, &|config| registry.faults(config))?;
     // A station that starts with a file that is missing waits for it; whoever names one now is told now.
     if effective.config.tls != active.effective.config.tls {
@@ -65,7 +65,7 @@ pub(crate) fn edited(instance: &Instance, before: &str, edits: &[Edit]) -> Resul
     let possible = edits
         .iter()
         .fold(before.to_owned(), |text, edit| config::store::edited(&text, std::slice::from_ref(edit)).unwrap_or(text));
-    let registry = Registry::built_in();
+    let registry = Registry::of(instance);
     if let Err(others) = config::candidate(&config::sources::layers(instance)?, &possible, &|config| registry.faults(config)) {
         faults.extend(others.details);
     }

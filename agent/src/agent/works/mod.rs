@@ -117,7 +117,7 @@ impl Works {
             secrets,
             queue,
             publish,
-            registry: Registry::built_in(),
+            registry: Registry::of(instance),
             tests: Tests::default(),
             orders: Orders::default(),
             claims: Arc::default(),

@@ -86,8 +86,9 @@ impl Reconvert {
     /// # Errors
     /// The OS gives no thread.
     pub fn new(parts: Parts) -> Result<Self, ErrorReport> {
+        let registry = Registry::beside(&parts.base);
         let books = Books::open(parts.writer.clone(), Arc::clone(&parts.publish))?;
-        Ok(Self { work: Arc::new(Work { parts, registry: Registry::built_in(), books }), desk: Desk::open("reconvert")? })
+        Ok(Self { work: Arc::new(Work { parts, registry, books }), desk: Desk::open("reconvert")? })
     }
 
     /// Sends the files of a part again, or says what would be sent.

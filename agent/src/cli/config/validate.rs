@@ -50,7 +50,7 @@ pub(super) fn main(instance: &Instance, args: &ValidateArgs) -> Result<Exit, Err
 
 fn checked(instance: &Instance, place: &str, text: &str, alone: bool) -> Result<Effective, ErrorReport> {
     let layers = if alone { Layers::default() } else { config::sources::layers(instance)? };
-    let registry = Registry::built_in();
+    let registry = Registry::of(instance);
     config::candidate(&layers, text, &|config| registry.faults(config)).map_err(|mut error| {
         error.message = error.message.replace("the new configuration", place);
         error.with_fix("Mend the named fields; nothing was changed")

@@ -51,7 +51,14 @@ pub(in crate::convert) fn with_axes(label: &str, x: Axis<'_>, y: Axis<'_>, curve
     let chart = chart(label, curves, &mut walk).unwrap_or_default();
     notes.extend(walk.finish().unwrap_or_default());
     let text = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
-    Chart { label: text(label), x_label: text(x.label), x_unit: text(x.unit), y_label: text(y.label), y_unit: text(y.unit), ..chart }
+    Chart {
+        label: text(label),
+        x_label: text(x.label),
+        x_unit: text(x.unit),
+        y_label: text(y.label),
+        y_unit: text(y.unit),
+        ..chart
+    }
 }
 
 fn series(curve: Curve, walk: &mut Walk) -> Series {

@@ -15,8 +15,8 @@
 //! Sources of the rules are named where they stand. Nothing here invents a value: what is not understood is told, or stays a text.
 
 pub(in crate::convert) mod chart;
-pub(in crate::convert) mod exact;
 pub(in crate::convert) mod curve;
+pub(in crate::convert) mod exact;
 pub(in crate::convert) mod fit;
 pub(in crate::convert) mod head;
 pub(in crate::convert) mod incomplete;

@@ -127,7 +127,7 @@ impl Service {
             let message = format!("the file has {} bytes, at most {MOST_TRIED_BYTES} are tried", bytes.len());
             return Err(ErrorReport::new(Code::FileTooLarge, message));
         }
-        let registry = Registry::built_in();
+        let registry = Registry::of(&self.parts.instance);
         let choice = registry.choose(&converter).ok_or_else(|| registry.unknown(&converter))?;
         let mut given: Map<String, Value> = Map::new();
         for (name, value) in arguments {
@@ -149,7 +149,7 @@ impl Service {
             station,
             max_file_bytes: MOST_TRIED_BYTES as u64,
         };
-        let run = self.trial_desk.run(move || dry_run::bytes(&file_name, bytes, &context, UNITS, TRIAL)).await?;
+        let run = self.trial_desk.run(move || dry_run::bytes(&file_name, bytes, &context, &registry, UNITS, TRIAL)).await?;
         Ok(Reply::ConversionTrial(Box::new(trial(run))))
     }
 }
