@@ -1,7 +1,7 @@
 //! JUnit XML, as test runners of every language write it: one file, one unit.
 //!
 //! A suite is a sequence, a test case a step of pass or fail; a case with properties (pytest's `record_property`) is a sequence of its verdict and its
-//! values. What the file says of the unit stands in the properties of its suites, under names that those who wrote them chose ([`names`]); what no
+//! values. What the file says of the unit stands in the properties of its suites, under names that those who wrote them chose (`ground::names`); what no
 //! name tells is information on the unit.
 //!
 //! There is no schema that all writers keep. What real files fix (tests/data/junit, FORMATS.md section 11): the root is `testsuites` or

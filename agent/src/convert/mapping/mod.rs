@@ -4,7 +4,7 @@
 //! - `rows`: a text cut into sections, pairs of name and value, and rows; `tree`: XML and JSON as a tree
 //! - `view`: where a value stands; `values`: words for verdicts and comparators, numbers, times
 //! - `unit`: one unit; `step`: one step; `table`, `elements`: the units of a text and of a tree
-//! - [`file`]: the files that mappings stand in
+//! - [`mod@file`]: the files that mappings stand in
 //! - `explain`: which value came from where; `guess`: a mapping for a file that nobody has described yet
 //!
 //! The layouts that it reads: one unit a row, with the limits in the names of the columns or in the mapping (A, D); one measurement a row, with key columns

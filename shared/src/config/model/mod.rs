@@ -111,7 +111,7 @@ section! {
         patterns: Vec<String> = vec!["*".to_owned()], rule globs();
         /// Converter by name, or `auto` to choose by content
         converter: String = "auto".to_owned(), rule plain_name();
-        /// Values for the converter, for what the files do not say; every converter takes `station_name`, `location` and `purpose`
+        /// Values for the converter, for what the files do not say; `waybill-agent converters show NAME` lists them
         arguments: Map<String, Value> = Map::new();
         /// What happens to a file whose reports are safe in the queue
         after: After = After::Move;

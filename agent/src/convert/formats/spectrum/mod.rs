@@ -2,7 +2,7 @@
 //!
 //! `PROGRAM_NAME` begins a board: the first word of it is the part number. `SECTION_NAME` begins a section, `STEP` is a step with its `PAGE`s, and a page has
 //! blocks of what it measured: `ANA`, `INTC` with results, `EXTPROG`, and others. What a board is, its test program says in nodes `USER`: names and values
-//! ([`names`]), also `Date`, `StartTime`, `EndTime` and `STATUS`, its verdict.
+//! (`ground::names`), also `Date`, `StartTime`, `EndTime` and `STATUS`, its verdict.
 //!
 //! - A section is a sequence, and so is a step, of one step a page. A page without a measured value is a verdict; its limits are in its text.
 //! - `SCALE` is the prefix of `VAL`; the limits come with that of the value. `HILIM` alone is LE, `LOLIM` alone GE.
