@@ -288,3 +288,19 @@ fn a_mapping_reads_files_of_a_layout_of_ones_own_and_counts_as_it_is_when_a_file
     let again = at(&outside, "guess.toml", guessed.stdout.as_bytes());
     assert!(cli(&station, &["mapping", "check", &again]).success(), "{guessed}");
 }
+
+/// The OS says that nobody writes any more: for a format that shows where it ends that is enough, whoever chose its converter.
+#[cfg(target_os = "linux")]
+#[test]
+fn with_auto_a_file_that_shows_its_end_is_taken_at_once_and_one_that_does_not_waits() {
+    let station = Station::builder()
+        .source("any", |source| source.patterns(["*"]).converter("auto").set("settle_ms", 600_000))
+        .folder_destination("out")
+        .build();
+    let agent = Agent::start(&station);
+    let text = data_file("spea/DERIVED-first2units-testdata_SN9871234012.csv");
+    let waits = station.drop_file("any", "spea.csv", &text);
+    station.drop_reports("any", 0..2);
+    agent.wait_for("two are taken", |s| s.sources[0].queued == 2);
+    assert!(waits.exists(), "it may still grow");
+}

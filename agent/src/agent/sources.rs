@@ -53,6 +53,7 @@ impl Common<'_> {
         };
         let setup = SourceSetup {
             rules: rules(source, network, context.converter.has_end_mark()),
+            rules_with_end_mark: context.converter.is_by_content().then(|| rules(source, network, true)),
             context: Arc::new(context),
             done_folder: inside(&source.done_folder, "done"),
             error_folder: inside(&source.error_folder, "error"),

@@ -46,6 +46,47 @@ pub trait Streams: Debug {
     fn stream(&self) -> io::Result<Box<dyn BufRead + '_>>;
 }
 
+/// The beginning of a file, as far as it tells what the file is. It may end anywhere.
+#[derive(Debug)]
+pub struct Head<'a> {
+    raw: &'a [u8],
+    text: String,
+}
+
+impl<'a> Head<'a> {
+    /// From the first bytes, at most [`HEAD_BYTES`] of them.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        let raw = &bytes[..bytes.len().min(HEAD_BYTES)];
+        let letters: Vec<u8> = raw.iter().copied().filter(|&byte| byte != 0).collect();
+        Self { raw, text: String::from_utf8_lossy(&letters).into_owned() }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn raw(&self) -> &[u8] {
+        self.raw
+    }
+
+    /// The same as a text. UTF-16 reads like ASCII here: its zero bytes are left out.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// True if this stands somewhere in the text.
+    #[must_use]
+    pub fn contains(&self, text: &str) -> bool {
+        self.text.contains(text)
+    }
+
+    /// How many of these stand in it.
+    #[must_use]
+    pub fn count(&self, texts: &[&str]) -> usize {
+        texts.iter().filter(|text| self.contains(text)).count()
+    }
+}
+
 impl<'a> Content<'a> {
     /// Its first bytes, at most [`HEAD_BYTES`].
     ///
@@ -130,4 +171,20 @@ impl<'a> Input<'a> {
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(crate) fn unreadable(error: io::Error) -> ConvertError {
     ConvertError::Unreadable { reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_found_in_any_encoding_of_ascii() {
+        let wide: Vec<u8> = "<robot x".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [b"<robot x".as_slice(), &wide] {
+            let head = Head::new(bytes);
+            assert!(head.contains("<robot") && !head.contains("<Robot"));
+            assert_eq!(head.count(&["robot", "x", "y"]), 2);
+        }
+        assert!(!Head::new(b"").contains("a"));
+    }
 }

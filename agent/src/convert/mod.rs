@@ -36,7 +36,7 @@ use waybill_shared::report::Report;
 use waybill_shared::schema::Fault;
 
 pub use self::about::{About, Argument, Arguments, Kind};
-pub use self::input::{Content, Input, Streams};
+pub use self::input::{Content, Head, Input, Streams};
 
 /// One unit of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,7 +122,7 @@ pub trait Converter: Send + Sync {
         false
     }
     /// How sure it is, 0 to 100, that a file that begins with these bytes (up to 64 KiB) is its own.
-    fn sniff(&self, head: &[u8]) -> u8;
+    fn sniff(&self, head: &Head) -> u8;
     /// Reads a file, handing each unit to `sink` as soon as it is known, a bad one as an error.
     ///
     /// # Errors

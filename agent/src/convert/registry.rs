@@ -13,7 +13,7 @@ use waybill_shared::schema::{Fault, FaultKind, Map, Value};
 use super::about::{self, Argument};
 use super::common::COMMON;
 use super::mapping::{MappingFile, file};
-use super::{ConvertError, Converter, formats};
+use super::{ConvertError, Converter, Head, formats};
 
 /// How sure a converter must be.
 const SURE: u8 = 40;
@@ -89,6 +89,7 @@ impl Registry {
     /// How sure each is of a file that begins so, the surest first; those that are not at all left out.
     #[must_use]
     pub fn judge(&self, head: &[u8]) -> Vec<(String, u8)> {
+        let head = &Head::new(head);
         let built_in = self.all().map(|converter| (converter.name().to_owned(), converter.sniff(head)));
         let mappings = self.mappings();
         let read = mappings.iter().filter_map(|mapping| Some((mapping.name().to_owned(), mapping.read().ok()?.sniff(head))));
@@ -170,6 +171,7 @@ impl Choice {
             Self::Mapping(mapping) => return mapping.for_conversion().map(|mapping| mapping as Arc<dyn Converter>),
             Self::Auto(registry) => registry,
         };
+        let head = &Head::new(head);
         let built_in = registry.converters.iter().cloned();
         // One that cannot be used recognises nothing.
         let mappings = registry.mappings().into_iter().filter_map(|mapping| mapping.read().ok());
@@ -184,6 +186,12 @@ impl Choice {
             }
             [(_, best), ..] => Ok(Arc::clone(best)),
         }
+    }
+
+    /// True if it depends on the file.
+    #[must_use]
+    pub fn is_by_content(&self) -> bool {
+        matches!(self, Self::Auto(_))
     }
 
     /// True if a file that was cut is recognised as such whatever it is.

@@ -18,7 +18,7 @@ use crate::convert::ground::steps::{self, Measured};
 use crate::convert::ground::time::Moment;
 use crate::convert::ground::walk::{Lines, Walk};
 use crate::convert::ground::xml::{Element, Node, Take, Xml};
-use crate::convert::{About, ConvertError, Converter, Input, Sink, Unit};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink, Unit};
 
 const ABOUT: About = About {
     name: "junit",
@@ -37,10 +37,8 @@ impl Converter for JUnit {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let contains = |text: &str| head.windows(text.len()).any(|window| window == text.as_bytes());
+    fn sniff(&self, head: &Head) -> u8 {
+        let contains = |text: &str| head.contains(text);
         match (contains("<testsuites") || contains("<testsuite"), contains("<testcase")) {
             (true, true) => 90,
             (true, false) => 60,

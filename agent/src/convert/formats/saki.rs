@@ -16,14 +16,13 @@ use waybill_shared::schema::FaultKind;
 use waybill_shared::text::printable;
 
 use crate::convert::ground::fit::fit;
-use crate::convert::ground::head::Head;
 use crate::convert::ground::names::serial_number;
 use crate::convert::ground::own_hash;
 use crate::convert::ground::steps::{self, Measured};
 use crate::convert::ground::time::Moment;
 use crate::convert::ground::walk::{Lines, Walk};
 use crate::convert::ground::xml::{Element, Xml};
-use crate::convert::{About, Argument, ConvertError, Converter, Input, Kind, Sink, Unit};
+use crate::convert::{About, Argument, ConvertError, Converter, Head, Input, Kind, Sink, Unit};
 
 const SERIAL_NUMBER: Argument = Argument {
     name: "serial_number",
@@ -55,8 +54,7 @@ impl Converter for Saki {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        let head = Head::new(head);
+    fn sniff(&self, head: &Head) -> u8 {
         match (head.contains("<Panel"), head.count(&["<Image", "startDate=", "<FalseCalls", "<Reference", "<Program"])) {
             (true, 3..) => 95,
             (true, 2) => 60,

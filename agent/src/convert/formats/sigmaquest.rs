@@ -15,7 +15,6 @@ use waybill_shared::schema::FaultKind;
 use waybill_shared::text::printable;
 
 use crate::convert::ground::fit::fit;
-use crate::convert::ground::head::Head;
 use crate::convert::ground::limits::{Bound, Limits};
 use crate::convert::ground::names::serial_number;
 use crate::convert::ground::steps::{self, Measured};
@@ -24,7 +23,7 @@ use crate::convert::ground::verdict::contradictions;
 use crate::convert::ground::walk::{Lines, Walk};
 use crate::convert::ground::xml::{Element, Xml};
 use crate::convert::ground::{number, own_hash};
-use crate::convert::{About, ConvertError, Converter, Input, Sink, Unit};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink, Unit};
 
 const ABOUT: About = About {
     name: "sigmaquest",
@@ -43,8 +42,7 @@ impl Converter for SigmaQuest {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        let head = Head::new(head);
+    fn sniff(&self, head: &Head) -> u8 {
         match (head.contains("<UnitReport"), head.count(&["<TestRun", "<Product", "serial-no=", "<Category"])) {
             (true, 2..) => 97,
             (true, _) => 70,

@@ -3,7 +3,7 @@
 use waybill_shared::report::wsjf::{self, WsjfError};
 
 use crate::convert::ground::verdict::contradictions;
-use crate::convert::{About, ConvertError, Converter, Input, Sink, Unit};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink, Unit};
 
 const ABOUT: About = About {
     name: "wsjf",
@@ -25,11 +25,10 @@ impl Converter for Wsjf {
     fn is_of_reports(&self) -> bool {
         true
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        let contains = |key: &[u8]| head.windows(key.len()).any(|window| window == key);
-        let typed = contains(b"\"type\"");
-        let named = [&b"\"pn\""[..], b"\"sn\"", b"\"processCode\"", b"\"machineName\"", b"\"root\"", b"\"uur\""];
-        match (typed, named.into_iter().filter(|key| contains(key)).count()) {
+    fn sniff(&self, head: &Head) -> u8 {
+        let typed = head.contains("\"type\"");
+        let named = head.count(&["\"pn\"", "\"sn\"", "\"processCode\"", "\"machineName\"", "\"root\"", "\"uur\""]);
+        match (typed, named) {
             (true, 3..) => 95,
             (true, 1..) => 60,
             (false, 3..) => 50,

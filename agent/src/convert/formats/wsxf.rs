@@ -14,7 +14,7 @@ use waybill_shared::text::printable;
 use crate::convert::ground::number;
 use crate::convert::ground::verdict::contradictions;
 use crate::convert::ground::xml::{Element, Xml};
-use crate::convert::{About, ConvertError, Converter, Input, Sink, Unit};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink, Unit};
 
 const ABOUT: About = About {
     name: "wsxf",
@@ -36,10 +36,8 @@ impl Converter for Wsxf {
     fn is_of_reports(&self) -> bool {
         true
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let contains = |text: &str| head.windows(text.len()).any(|window| window == text.as_bytes());
+    fn sniff(&self, head: &Head) -> u8 {
+        let contains = |text: &str| head.contains(text);
         match (contains("/schemas/WATS/Report/w"), contains("Reports") || contains("Report")) {
             (true, true) => 98,
             _ => 0,
@@ -513,8 +511,8 @@ mod tests {
 
     #[test]
     fn it_is_told_from_other_xml() {
-        assert!(Wsxf.sniff(&SAMPLE[..SAMPLE.len().min(4096)]) > 90);
-        assert_eq!(Wsxf.sniff(b"<?xml version='1.0'?><Reports><Report Type='UUT' Title='UUT Report'>"), 0, "TestStand's own");
+        assert!(Wsxf.sniff(&crate::convert::Head::new(&SAMPLE[..SAMPLE.len().min(4096)])) > 90);
+        assert_eq!(Wsxf.sniff(&crate::convert::Head::new(b"<?xml version='1.0'?><Reports><Report Type='UUT' Title='UUT Report'>")), 0, "TestStand's own");
     }
 
     fn assert_same(left: &Report, right: &Report) {

@@ -8,7 +8,7 @@
 //! - [`names`]: what is known by its name alone, as a serial number among properties
 //! - [`exact`]: arithmetic on digits; [`chart`]: curves, as many points as a report takes; [`teststand`]: what TestStand writes, in each of its files
 //! - [`steps`]: steps of each kind; [`fit`]: texts that are longer than a report takes; [`incomplete`]: units whose file ends first
-//! - [`head`]: what the beginning of a file tells; [`own_hash`]: what a unit goes by where its file is a stream
+//! - [`own_hash`]: what a unit goes by where its file is a stream
 //! - [`chart`]: curves as a chart; [`curve`]: curves in the making, however long
 //! - [`walk`]: where the reading of a file stands, its faults and notes; [`object`]: JSON objects
 //!
@@ -18,7 +18,6 @@ pub(in crate::convert) mod chart;
 pub(in crate::convert) mod curve;
 pub(in crate::convert) mod exact;
 pub(in crate::convert) mod fit;
-pub(in crate::convert) mod head;
 pub(in crate::convert) mod incomplete;
 pub(in crate::convert) mod limits;
 pub(in crate::convert) mod lines;

@@ -37,7 +37,7 @@ use waybill_shared::schema::Fault;
 use self::model::{Format, Model};
 use self::unit::{Made, Told};
 use super::ground::text::{self, Text};
-use super::{About, ConvertError, Converter, Input, Sink, common};
+use super::{About, ConvertError, Converter, Head, Input, Sink, common};
 
 pub use self::explain::explain;
 pub use self::file::MappingFile;
@@ -107,10 +107,10 @@ impl Converter for Mapping {
     fn name(&self) -> &str {
         &self.model.name
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
+    fn sniff(&self, head: &Head) -> u8 {
         let Some(recognise) = &self.model.recognise else { return 0 };
         let fallback = self.model.text.encoding.map_or(encoding_rs::WINDOWS_1252, |named| named.0);
-        let found = recognise.pattern.0.is_match(&text::decode(head, fallback).text);
+        let found = recognise.pattern.0.is_match(&text::decode(head.raw(), fallback).text);
         if found { u8::try_from(recognise.sure).unwrap_or(100) } else { 0 }
     }
     fn convert(&self, input: &Input<'_>, sink: &mut Sink<'_>) -> Result<(), ConvertError> {

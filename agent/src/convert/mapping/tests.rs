@@ -71,11 +71,15 @@ fn every_delivered_mapping_reads_its_file_and_is_known_to_auto_if_it_says_by_wha
         let converted = convert(&mapping, file, &bytes, &json!({}));
         assert_eq!((&converted.errors, &converted.end), (&Vec::new(), &Ok(())), "{file}");
         assert!(!converted.reports.is_empty() && !mapping.help().is_empty() && !mapping.patterns().is_empty(), "{file}");
-        let sure = mapping.sniff(&bytes);
+        let sure = mapping.sniff(&crate::convert::Head::new(&bytes));
         assert_eq!(sure >= 40, text.contains("\n[recognise]"), "{file}");
-        assert_eq!(mapping.sniff(b"something else"), 0, "{file}");
+        assert_eq!(mapping.sniff(&crate::convert::Head::new(b"something else")), 0, "{file}");
         for (other, _) in DELIVERED.iter().filter(|(other, _)| *other != file) {
-            assert_eq!(mapping.sniff(&data(&format!("mapping/{other}"))), 0, "{file} takes {other} for its own");
+            assert_eq!(
+                mapping.sniff(&crate::convert::Head::new(&data(&format!("mapping/{other}")))),
+                0,
+                "{file} takes {other} for its own"
+            );
         }
     }
 }

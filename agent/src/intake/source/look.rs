@@ -118,7 +118,7 @@ impl Worker {
             }
             return;
         }
-        match self.setup.rules.judge(path, candidate.changed, now) {
+        match self.setup.rules_of(path).judge(path, candidate.changed, now) {
             Verdict::Finished => {
                 candidate.phase = Phase::Ready(false);
                 self.ready.push_back(path.to_owned());

@@ -9,6 +9,8 @@ mod look;
 mod put_away;
 
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +30,7 @@ use super::rescan::Patterns;
 use super::settle::Rules;
 use super::watch::{Change, Watch};
 use crate::archive::Archive;
+use crate::convert::input::HEAD_BYTES;
 use crate::convert::pool::{Conversion, PoolHandle, SourceContext};
 use crate::platform::{self, FileStat};
 use crate::queue::{Fingerprint, Gate, Reader, Writer};
@@ -71,6 +74,8 @@ pub struct SourceSetup {
     pub archive: Option<Archive>,
     /// When a file is finished.
     pub rules: Rules,
+    /// When one is whose converter is chosen by its content and recognises each cut.
+    pub rules_with_end_mark: Option<Rules>,
     /// Most files that are under way at once.
     pub parallel: usize,
     /// How long a file may be incomplete.
@@ -106,6 +111,17 @@ pub struct Neighbour {
     pub recursive: bool,
     /// Which names it takes.
     pub patterns: Patterns,
+}
+
+impl SourceSetup {
+    /// When this file is finished.
+    fn rules_of(&self, path: &Path) -> Rules {
+        let Some(rules) = self.rules_with_end_mark else { return self.rules };
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        let read = File::open(path).and_then(|file| file.take(HEAD_BYTES as u64).read_to_end(&mut head));
+        let chosen = read.ok().and_then(|_| self.context.converter.of(&head).ok());
+        if chosen.is_some_and(|converter| converter.about().has_end_mark) { rules } else { self.rules }
+    }
 }
 
 impl Neighbour {

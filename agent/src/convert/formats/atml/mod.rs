@@ -28,7 +28,7 @@ use crate::convert::ground::teststand::few;
 use crate::convert::ground::verdict::contradictions;
 use crate::convert::ground::walk::Walk;
 use crate::convert::ground::xml::{Element, Xml};
-use crate::convert::{About, ConvertError, Converter, Input, Sink, Unit};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink, Unit};
 
 const ABOUT: About = About {
     name: "atml",
@@ -47,10 +47,8 @@ impl Converter for Atml {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let contains = |text: &str| head.windows(text.len()).any(|window| window == text.as_bytes());
+    fn sniff(&self, head: &Head) -> u8 {
+        let contains = |text: &str| head.contains(text);
         let of_the_standard = contains("IEEE-1636.1:") || contains("www.ieee.org/ATML/");
         match (contains("TestResults"), of_the_standard, contains("ResultSet")) {
             (true, true, _) => 96,

@@ -484,7 +484,7 @@ fn what_is_no_test_result_is_refused_with_a_reason() {
         file("<Test name='t'><Outcome value='Passed'/>&b;</Test>").replace("<?xml version='1.0'?>", "")
     );
     assert!(matches!(read(&bomb).end, Err(ConvertError::Malformed { .. })));
-    assert_eq!(Atml.sniff(b"<Reports><Report Type='UUT'><Prop Name='TestResults'>"), 0);
+    assert_eq!(Atml.sniff(&crate::convert::Head::new(b"<Reports><Report Type='UUT'><Prop Name='TestResults'>")), 0);
     let utf16: Vec<u8> = file("").encode_utf16().flat_map(u16::to_le_bytes).collect();
-    assert_eq!((Atml.sniff(&utf16), convert(&Atml, "x.xml", &utf16, &json!({})).reports.len()), (70, 1));
+    assert_eq!((Atml.sniff(&crate::convert::Head::new(&utf16)), convert(&Atml, "x.xml", &utf16, &json!({})).reports.len()), (70, 1));
 }

@@ -26,7 +26,7 @@ use crate::convert::ground::steps::{self, Measured};
 use crate::convert::ground::time;
 use crate::convert::ground::verdict::{contradictions, passed_with_failures};
 use crate::convert::ground::walk::{Lines, Walk};
-use crate::convert::{About, ConvertError, Converter, Input, Sink, Unit};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink, Unit};
 
 const ABOUT: About = About {
     name: "gr228x",
@@ -45,10 +45,8 @@ impl Converter for Gr228x {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let text = String::from_utf8_lossy(&head);
+    fn sniff(&self, head: &Head) -> u8 {
+        let text = head.text();
         let (mut program, mut start, mut end) = (false, false, false);
         for line in text.lines() {
             match line::event(line) {

@@ -217,9 +217,9 @@ fn without_a_serial_number_or_a_time_it_says_so() {
 
 #[test]
 fn it_is_told_from_other_text() {
-    assert_eq!(Gr228x.sniff(&data(SAMPLE)), 95);
-    assert_eq!(Gr228x.sniff(b"@05-MAR-24  08:09:10\nR1=1(0,2)R\n"), 50);
-    assert_eq!(Gr228x.sniff(b"@\n* PASS *\n/31-JUL\n"), 0);
+    assert_eq!(Gr228x.sniff(&crate::convert::Head::new(&data(SAMPLE))), 95);
+    assert_eq!(Gr228x.sniff(&crate::convert::Head::new(b"@05-MAR-24  08:09:10\nR1=1(0,2)R\n")), 50);
+    assert_eq!(Gr228x.sniff(&crate::convert::Head::new(b"@\n* PASS *\n/31-JUL\n")), 0);
 }
 
 #[test]

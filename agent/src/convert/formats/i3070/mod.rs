@@ -28,7 +28,7 @@ use std::io::BufRead;
 use self::board::Board;
 use self::record::{Event, Parser, Record};
 use crate::convert::ground::text::Decoded;
-use crate::convert::{About, ConvertError, Converter, Input, Sink};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink};
 
 /// Deepest nesting of records. Real ones have five levels.
 const DEEPEST: usize = 64;
@@ -51,10 +51,8 @@ impl Converter for I3070 {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let text = String::from_utf8_lossy(&head).to_ascii_uppercase();
+    fn sniff(&self, head: &Head) -> u8 {
+        let text = head.text().to_ascii_uppercase();
         let begins = |name: &str| text.match_indices(name).any(|(at, _)| text[..at].trim_end_matches([' ', '\t']).ends_with('{'));
         let first = text.trim_start_matches('\u{feff}').trim_start().starts_with('{');
         match (begins("@BATCH|") || begins("@BTEST|"), first) {

@@ -353,8 +353,8 @@ fn what_is_no_log_or_has_no_board_is_refused() {
     let deep = read(&format!("{{@BATCH|T|A\n{{@BTEST|S1|00|210805125041|57}}{}", "{@X".repeat(10_000)));
     assert!(matches!(deep.end, Err(ConvertError::Malformed { .. })), "{:?}", deep.end);
     assert_eq!(deep.reports.len(), 1, "the board before it is whole");
-    assert_eq!(I3070.sniff(b"{ @batch|T|A\n"), 95);
-    assert_eq!(I3070.sniff(b"{\"@BATCH\": 1}"), 0);
+    assert_eq!(I3070.sniff(&crate::convert::Head::new(b"{ @batch|T|A\n")), 95);
+    assert_eq!(I3070.sniff(&crate::convert::Head::new(b"{\"@BATCH\": 1}")), 0);
 }
 
 #[test]

@@ -33,7 +33,7 @@ use crate::convert::ground::number::Decimal;
 use crate::convert::ground::time::Moment;
 use crate::convert::ground::walk::Walk;
 use crate::convert::ground::{incomplete, names, steps, verdict};
-use crate::convert::{About, Argument, ConvertError, Converter, Input, Kind, Sink, Unit};
+use crate::convert::{About, Argument, ConvertError, Converter, Head, Input, Kind, Sink, Unit};
 
 /// In which order days and months stand.
 const DATE_ORDER: Argument = Argument {
@@ -62,10 +62,8 @@ impl Converter for Listen {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let text = String::from_utf8_lossy(&head);
+    fn sniff(&self, head: &Head) -> u8 {
+        let text = head.text();
         let header = text.lines().take(FIRST_LINES).find_map(|line| Header::of(&Line::new(0, line)));
         let Some(header) = header else { return 0 };
         let has = |column| header.has(column);

@@ -30,7 +30,7 @@ use crate::convert::ground::number::{self, Decimal};
 use crate::convert::ground::steps;
 use crate::convert::ground::time::Moment;
 use crate::convert::ground::walk::{Lines, Walk};
-use crate::convert::{About, Argument, ConvertError, Converter, Input, Kind, Sink, Unit};
+use crate::convert::{About, Argument, ConvertError, Converter, Head, Input, Kind, Sink, Unit};
 
 const VALUES: Argument = Argument {
     name: "values",
@@ -55,8 +55,8 @@ impl Converter for Lvm {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        let text: Vec<u8> = head.iter().filter(|&&byte| byte != 0).take(64).copied().collect();
+    fn sniff(&self, head: &Head) -> u8 {
+        let text: Vec<u8> = head.raw().iter().filter(|&&byte| byte != 0).take(64).copied().collect();
         let text = text.strip_prefix(b"\xef\xbb\xbf").or(text.strip_prefix(b"\xff\xfe")).unwrap_or(&text);
         if text.starts_with(b"LabVIEW Measurement") { 95 } else { 0 }
     }

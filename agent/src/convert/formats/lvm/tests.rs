@@ -170,5 +170,5 @@ fn what_is_no_such_file_or_not_whole_is_told() {
     assert!(matches!(end(&whole[..whole.len() - 1]), Err(ConvertError::Incomplete { .. })));
     assert!(matches!(end("LabVIEW Measurement\n***End_of_Header***\n1\t2\n"), Err(ConvertError::Malformed { .. })));
     assert_eq!(end(whole), Ok(()));
-    assert_eq!((Lvm.sniff(whole.as_bytes()), Lvm.sniff(b"Time;U")), (95, 0));
+    assert_eq!((Lvm.sniff(&crate::convert::Head::new(whole.as_bytes())), Lvm.sniff(&crate::convert::Head::new(b"Time;U"))), (95, 0));
 }

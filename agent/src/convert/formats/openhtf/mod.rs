@@ -34,7 +34,7 @@ use std::borrow::Cow;
 
 use waybill_shared::report::json::{self, JsonError};
 
-use crate::convert::{About, ConvertError, Converter, Input, Sink};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink};
 
 const ABOUT: About = About {
     name: "openhtf",
@@ -53,10 +53,8 @@ impl Converter for OpenHtf {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let contains = |key: &str| head.windows(key.len()).any(|window| window == key.as_bytes());
+    fn sniff(&self, head: &Head) -> u8 {
+        let contains = |text: &str| head.contains(text);
         let beside =
             ["\"phases\"", "\"start_time_millis\"", "\"outcome\"", "\"measurements\"", "\"log_records\"", "\"code_info\""];
         match (contains("\"dut_id\""), beside.into_iter().filter(|key| contains(key)).count()) {

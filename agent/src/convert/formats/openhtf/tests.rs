@@ -294,7 +294,7 @@ fn every_encoding_gives_the_same_unit() {
     let little: Vec<u8> = [0xff, 0xfe].into_iter().chain(battery.encode_utf16().flat_map(u16::to_le_bytes)).collect();
     let big: Vec<u8> = [0xfe, 0xff].into_iter().chain(battery.encode_utf16().flat_map(u16::to_be_bytes)).collect();
     for bytes in [utf8, little, big] {
-        assert!(OpenHtf.sniff(&bytes) > Wsjf.sniff(&bytes) && OpenHtf.sniff(&bytes) > 90);
+        assert!(OpenHtf.sniff(&crate::convert::Head::new(&bytes)) > Wsjf.sniff(&crate::convert::Head::new(&bytes)) && OpenHtf.sniff(&crate::convert::Head::new(&bytes)) > 90);
         assert_eq!(unit(&bytes), plain);
     }
 }
@@ -437,12 +437,12 @@ fn nothing_of_a_record_is_dropped_silently() {
 #[test]
 fn its_files_are_recognised_and_others_are_not() {
     for bytes in [BATTERY, HELLO, DIGITAL] {
-        assert_eq!((OpenHtf.sniff(bytes), Wsjf.sniff(bytes)), (97, 0));
+        assert_eq!((OpenHtf.sniff(&crate::convert::Head::new(bytes)), Wsjf.sniff(&crate::convert::Head::new(bytes))), (97, 0));
     }
-    assert_eq!(OpenHtf.sniff(&BATTERY[..60]), 70);
+    assert_eq!(OpenHtf.sniff(&crate::convert::Head::new(&BATTERY[..60])), 70);
     let wsjf = include_bytes!("../../../../../tests/data/wsjf/full.json");
-    assert!(OpenHtf.sniff(wsjf) < Wsjf.sniff(wsjf));
-    assert_eq!((OpenHtf.sniff(b""), OpenHtf.sniff(b"sn;pn\n1;2")), (0, 0));
+    assert!(OpenHtf.sniff(&crate::convert::Head::new(wsjf)) < Wsjf.sniff(&crate::convert::Head::new(wsjf)));
+    assert_eq!((OpenHtf.sniff(&crate::convert::Head::new(b"")), OpenHtf.sniff(&crate::convert::Head::new(b"sn;pn\n1;2"))), (0, 0));
 }
 
 /// Every place of a record in turn holds a value of every type: what comes out is a valid report or a list of faults.

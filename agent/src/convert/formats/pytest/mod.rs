@@ -29,14 +29,13 @@ use waybill_shared::schema::{FaultKind, Value};
 use waybill_shared::text::printable;
 
 use crate::convert::ground::fit::fit;
-use crate::convert::ground::head::Head;
 use crate::convert::ground::names::{self, Names, Pairs};
 use crate::convert::ground::number;
 use crate::convert::ground::object::{Object, plain, says_nothing};
 use crate::convert::ground::steps::{self, Measured};
 use crate::convert::ground::time::Moment;
 use crate::convert::ground::walk::{Lines, Walk};
-use crate::convert::{About, Argument, Arguments, ConvertError, Converter, Input, Kind, Sink, Unit};
+use crate::convert::{About, Argument, Arguments, ConvertError, Converter, Head, Input, Kind, Sink, Unit};
 
 const XFAILED: Argument = Argument {
     name: "xfailed",
@@ -66,8 +65,7 @@ impl Converter for Pytest {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        let head = Head::new(head);
+    fn sniff(&self, head: &Head) -> u8 {
         let of_a_run =
             head.count(&["\"created\"", "\"duration\"", "\"root\"", "\"environment\"", "\"summary\"", "\"collectors\""]);
         match (head.contains("\"exitcode\""), head.contains("\"nodeid\""), of_a_run) {

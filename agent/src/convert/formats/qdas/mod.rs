@@ -25,7 +25,7 @@ mod tests;
 
 use self::keys::{Key, Line};
 use self::pieces::File;
-use crate::convert::{About, ConvertError, Converter, Input, Sink};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink};
 
 const ABOUT: About = About {
     name: "qdas",
@@ -44,9 +44,8 @@ impl Converter for Qdas {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let text: String = head.iter().filter(|&&byte| byte != 0).take(4096).map(|&byte| char::from(byte)).collect();
+    fn sniff(&self, head: &Head) -> u8 {
+        let text: String = head.raw().iter().filter(|&&byte| byte != 0).take(4096).map(|&byte| char::from(byte)).collect();
         let text = text.trim_start_matches(['\u{ef}', '\u{bb}', '\u{bf}', '\u{ff}', '\u{fe}']);
         let mut keys = text.lines().filter(|line| !line.trim().is_empty()).map_while(Key::of_line);
         let of_file = keys.next().is_some_and(|key| matches!(key.number, 100 | 1000..=2999));

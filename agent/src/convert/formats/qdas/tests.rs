@@ -178,5 +178,5 @@ fn what_is_not_whole_is_told_and_halves_are_refused() {
         matches!(fewer.end, Err(ConvertError::Incomplete { ref reason, .. }) if reason.contains("K0100"))
             && fewer.reports.is_empty()
     );
-    assert_eq!((Qdas.sniff(HEADER.as_bytes()), Qdas.sniff(b"Key;Value"), Qdas.sniff(b"K0001/1 5\n")), (92, 0, 0));
+    assert_eq!((Qdas.sniff(&crate::convert::Head::new(HEADER.as_bytes())), Qdas.sniff(&crate::convert::Head::new(b"Key;Value")), Qdas.sniff(&crate::convert::Head::new(b"K0001/1 5\n"))), (92, 0, 0));
 }

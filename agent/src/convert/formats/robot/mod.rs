@@ -26,9 +26,8 @@ mod run;
 mod tests;
 
 use self::run::Run;
-use crate::convert::ground::head::Head;
 use crate::convert::ground::xml::{Node as XmlNode, Take, Xml};
-use crate::convert::{About, Argument, ConvertError, Converter, Input, Kind, Sink};
+use crate::convert::{About, Argument, ConvertError, Converter, Head, Input, Kind, Sink};
 
 const KEYWORD_DEPTH: Argument = Argument {
     name: "keyword_depth",
@@ -53,8 +52,7 @@ impl Converter for Robot {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        let head = Head::new(head);
+    fn sniff(&self, head: &Head) -> u8 {
         match (head.contains("<robot"), head.count(&["generator=", "<suite", "generated="])) {
             (true, 2..) => 97,
             (true, 1) => 70,

@@ -23,7 +23,7 @@ use crate::convert::ground::time::{self, Moment};
 use crate::convert::ground::verdict::{contradictions, passed_with_failures};
 use crate::convert::ground::walk::{Lines, Walk};
 use crate::convert::ground::xml::{Element, Node, Take, Xml};
-use crate::convert::{About, ConvertError, Converter, Input, Sink, Unit};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink, Unit};
 
 const ABOUT: About = About {
     name: "seica",
@@ -45,10 +45,8 @@ impl Converter for Seica {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let contains = |text: &str| head.windows(text.len()).any(|window| window == text.as_bytes());
+    fn sniff(&self, head: &Head) -> u8 {
+        let contains = |text: &str| head.contains(text);
         let root = contains("<R>") || contains("<R ");
         let (header, board) = (contains("<ST ") || contains("<ST>"), contains("<BI ") || contains("<BI>"));
         match (root, header, board && contains("BCP")) {

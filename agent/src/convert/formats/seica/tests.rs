@@ -147,7 +147,7 @@ fn elements_in_the_place_of_attributes_and_odd_headers() {
 
 #[test]
 fn it_is_told_from_other_xml() {
-    assert_eq!(Seica.sniff(&data(SAMPLE)), 90);
-    assert_eq!(Seica.sniff(b"<Reports><Report SN='1'/></Reports>"), 0);
-    assert_eq!(Seica.sniff(b"<R><BI/></R>"), 0);
+    assert_eq!(Seica.sniff(&crate::convert::Head::new(&data(SAMPLE))), 90);
+    assert_eq!(Seica.sniff(&crate::convert::Head::new(b"<Reports><Report SN='1'/></Reports>")), 0);
+    assert_eq!(Seica.sniff(&crate::convert::Head::new(b"<R><BI/></R>")), 0);
 }

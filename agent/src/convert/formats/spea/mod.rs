@@ -28,7 +28,7 @@ use crate::convert::ground::steps::{self, Measured};
 use crate::convert::ground::time::{self, Moment};
 use crate::convert::ground::verdict::{contradictions, passed_with_failures};
 use crate::convert::ground::walk::{Lines, Walk};
-use crate::convert::{About, Argument, ConvertError, Converter, Input, Kind, Sink, Unit};
+use crate::convert::{About, Argument, ConvertError, Converter, Head, Input, Kind, Sink, Unit};
 
 const DATE_ORDER: Argument = Argument {
     name: "date_order",
@@ -66,10 +66,8 @@ impl Converter for Spea {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let mut lines = head.split(|&byte| byte == b'\n').map(|line| line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line));
+    fn sniff(&self, head: &Head) -> u8 {
+        let mut lines = head.raw().split(|&byte| byte == b'\n').map(|line| line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line));
         let begins = |line: &[u8], tag: &str| line.starts_with(tag.as_bytes());
         let format = lines.clone().next().is_some_and(|line| begins(line, "FORMAT;"));
         let start = lines.clone().any(|line| begins(line, "START;") && line.iter().filter(|&&byte| byte == b';').count() >= 6);

@@ -230,7 +230,7 @@ fn a_run_of_several_boards_gives_each_and_one_without_an_end_does_not_lose_the_n
 
 #[test]
 fn it_is_told_from_other_text() {
-    assert_eq!(Spea.sniff(b"FORMAT;mmdd\r\nSTART;a;b;c;d;e;f;g\r\nANL;1;2;3;4;5;6;PASS;8\r\n"), 95);
-    assert_eq!(Spea.sniff(b"START;a\nANL;b\n"), 0);
-    assert_eq!(Spea.sniff(b"FORMAT;SN;PN\n1;2;3\n"), 0);
+    assert_eq!(Spea.sniff(&crate::convert::Head::new(b"FORMAT;mmdd\r\nSTART;a;b;c;d;e;f;g\r\nANL;1;2;3;4;5;6;PASS;8\r\n")), 95);
+    assert_eq!(Spea.sniff(&crate::convert::Head::new(b"START;a\nANL;b\n")), 0);
+    assert_eq!(Spea.sniff(&crate::convert::Head::new(b"FORMAT;SN;PN\n1;2;3\n")), 0);
 }

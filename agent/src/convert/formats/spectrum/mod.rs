@@ -26,7 +26,7 @@ use crate::convert::ground::steps;
 use crate::convert::ground::time::{self, Moment, local};
 use crate::convert::ground::verdict::{contradictions, passed_with_failures};
 use crate::convert::ground::walk::{Lines, Walk};
-use crate::convert::{About, Argument, ConvertError, Converter, Input, Kind, Sink, Unit};
+use crate::convert::{About, Argument, ConvertError, Converter, Head, Input, Kind, Sink, Unit};
 
 const DATE_ORDER: Argument =
     Argument { name: "date_order", help: "order of day and month in the file", kind: Kind::OneOf(&["day first", "month first"]) };
@@ -48,10 +48,8 @@ impl Converter for Spectrum {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let contains = |text: &str| head.windows(text.len()).any(|window| window == text.as_bytes());
+    fn sniff(&self, head: &Head) -> u8 {
+        let contains = |text: &str| head.contains(text);
         match (contains("(PROGRAM_NAME:"), contains("(SECTION_NAME:") || contains("(STEP:")) {
             (true, true) => 95,
             (true, false) => 60,

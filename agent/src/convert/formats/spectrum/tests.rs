@@ -221,6 +221,6 @@ fn each_board_of_a_file_is_a_unit_and_one_without_a_verdict_is_none() {
 
 #[test]
 fn it_is_told_from_other_text() {
-    assert_eq!(Spectrum.sniff(&data(SAMPLE)[..200]), 95);
-    assert_eq!(Spectrum.sniff(b"{@BATCH|x}(STEP:"), 0);
+    assert_eq!(Spectrum.sniff(&crate::convert::Head::new(&data(SAMPLE)[..200])), 95);
+    assert_eq!(Spectrum.sniff(&crate::convert::Head::new(b"{@BATCH|x}(STEP:")), 0);
 }

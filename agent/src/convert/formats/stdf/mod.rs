@@ -33,7 +33,7 @@ use encoding_rs::Encoding;
 
 use self::lot::Lot;
 use self::source::{Packing, Records};
-use crate::convert::{About, Argument, Arguments, ConvertError, Converter, Input, Kind, Sink, common};
+use crate::convert::{About, Argument, Arguments, ConvertError, Converter, Head, Input, Kind, Sink, common};
 
 const SERIAL_NUMBER: Argument = Argument {
     name: "serial_number",
@@ -67,7 +67,8 @@ impl Converter for Stdf {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
+    fn sniff(&self, head: &Head) -> u8 {
+        let head = head.raw();
         let mut unpacked = Vec::with_capacity(6);
         // An error is a head that ends within a block: what came before it is judged.
         let _ended = match Packing::of(head) {

@@ -238,7 +238,7 @@ fn both_byte_orders_and_packings_give_the_same() {
     assert_eq!(without_id(little.clone()), without_id(rich(true).convert().all()));
     for packed in [gzip(&rich(false).bytes), bzip2(&rich(false).bytes)] {
         assert_eq!(little, convert(&Stdf, "x.stdf", &packed, &json!({})).all());
-        assert_eq!(Stdf.sniff(&packed), 95);
+        assert_eq!(Stdf.sniff(&crate::convert::Head::new(&packed)), 95);
         // As two packed parts, with padding behind them.
         let half = little.len();
         let bytes = rich(false).bytes;
@@ -246,8 +246,8 @@ fn both_byte_orders_and_packings_give_the_same() {
         let joined = [pack(&bytes[..100]), pack(&bytes[100..]), vec![0; 512]].concat();
         assert_eq!(convert(&Stdf, "x.stdf", &joined, &json!({})).all().len(), half);
     }
-    assert_eq!(Stdf.sniff(&gzip(b"serial;value")), 0);
-    assert_eq!((Stdf.sniff(b"\0\x02\0\x0a\x01\x04rest"), Stdf.sniff(b"\0\x02\0\x0a\x01\x03"), Stdf.sniff(b"{}")), (95, 80, 0));
+    assert_eq!(Stdf.sniff(&crate::convert::Head::new(&gzip(b"serial;value"))), 0);
+    assert_eq!((Stdf.sniff(&crate::convert::Head::new(b"\0\x02\0\x0a\x01\x04rest")), Stdf.sniff(&crate::convert::Head::new(b"\0\x02\0\x0a\x01\x03")), Stdf.sniff(&crate::convert::Head::new(b"{}"))), (95, 80, 0));
 }
 
 #[test]

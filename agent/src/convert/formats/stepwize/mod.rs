@@ -23,13 +23,12 @@ use waybill_shared::text::printable;
 
 use self::rows::Rows;
 use crate::convert::ground::fit::fit;
-use crate::convert::ground::head::Head;
 use crate::convert::ground::names::serial_number;
 use crate::convert::ground::verdict::contradictions;
 use crate::convert::ground::walk::Walk;
 use crate::convert::ground::xml::{Element, Node, Take, Xml};
 use crate::convert::ground::{own_hash, steps, time};
-use crate::convert::{About, ConvertError, Converter, Input, Sink, Unit};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink, Unit};
 
 const ABOUT: About = About {
     name: "stepwize",
@@ -48,8 +47,7 @@ impl Converter for StepWize {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        let head = Head::new(head);
+    fn sniff(&self, head: &Head) -> u8 {
         match (head.contains("<ConfigAndResultsDataFile"), head.count(&["<Config_and_Data_Result", "<ConfigandResultsData"])) {
             (true, 1..) => 98,
             (true, 0) => 80,

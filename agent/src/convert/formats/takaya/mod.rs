@@ -35,7 +35,7 @@ use self::group::Group;
 use crate::convert::ground::steps;
 use crate::convert::ground::text::Decoded;
 use crate::convert::input::unreadable;
-use crate::convert::{About, ConvertError, Converter, Input, Sink};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink};
 
 const ABOUT: About = About {
     name: "takaya",
@@ -54,10 +54,8 @@ impl Converter for Takaya {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let text = String::from_utf8_lossy(&head);
+    fn sniff(&self, head: &Head) -> u8 {
+        let text = head.text();
         let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
         let Some(first) = lines.next() else { return 0 };
         if atdx::is_main_header(first) {

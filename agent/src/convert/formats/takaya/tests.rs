@@ -389,6 +389,6 @@ fn what_is_no_such_file_is_refused() {
         let converted = read(text);
         assert!(converted.end.is_err() && converted.reports.is_empty(), "{text:?}");
     }
-    assert_eq!(Takaya.sniff(b"@\n* PASS *\nfoo\n"), 0);
-    assert_eq!(Takaya.sniff(b"@\r\n* PASS *\r\nD.T:27\r\nModel:x\r\n"), 80);
+    assert_eq!(Takaya.sniff(&crate::convert::Head::new(b"@\n* PASS *\nfoo\n")), 0);
+    assert_eq!(Takaya.sniff(&crate::convert::Head::new(b"@\r\n* PASS *\r\nD.T:27\r\nModel:x\r\n")), 80);
 }

@@ -33,7 +33,7 @@ use crate::convert::ground::names::{self, Pairs};
 use crate::convert::ground::time::Moment;
 use crate::convert::ground::walk::{Lines, Walk};
 use crate::convert::ground::{incomplete, steps};
-use crate::convert::{About, Argument, ConvertError, Converter, Input, Kind, Sink, Unit};
+use crate::convert::{About, Argument, ConvertError, Converter, Head, Input, Kind, Sink, Unit};
 
 const VALUES: Argument = Argument {
     name: "values",
@@ -63,8 +63,8 @@ impl Converter for Tdms {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        if head.starts_with(b"TDSm") || head.starts_with(b"TDSh") { 95 } else { 0 }
+    fn sniff(&self, head: &Head) -> u8 {
+        if head.raw().starts_with(b"TDSm") || head.raw().starts_with(b"TDSh") { 95 } else { 0 }
     }
     fn convert(&self, input: &Input<'_>, sink: &mut Sink<'_>) -> Result<(), ConvertError> {
         let mut hash = blake3::Hasher::new();

@@ -113,7 +113,7 @@ fn values_of_both_orders_lie_one_channel_after_the_other() {
         let chart = step.chart.as_ref().unwrap();
         assert_eq!((chart.x_unit.as_deref(), chart.y_unit.as_deref()), (Some("s"), Some("V")));
     }
-    assert_eq!((Tdms.sniff(&two(0)), Tdms.sniff(b"TDS")), (95, 0));
+    assert_eq!((Tdms.sniff(&crate::convert::Head::new(&two(0))), Tdms.sniff(&crate::convert::Head::new(b"TDS"))), (95, 0));
 }
 
 #[test]

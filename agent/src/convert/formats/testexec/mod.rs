@@ -27,7 +27,7 @@ use crate::convert::ground::time::{self, Moment};
 use crate::convert::ground::verdict::{contradictions, passed_with_failures};
 use crate::convert::ground::walk::{Lines, Walk};
 use crate::convert::ground::xml::{Element, Xml};
-use crate::convert::{About, Argument, ConvertError, Converter, Input, Kind, Sink, Unit};
+use crate::convert::{About, Argument, ConvertError, Converter, Head, Input, Kind, Sink, Unit};
 
 const DATE_ORDER: Argument = Argument {
     name: "date_order",
@@ -74,10 +74,8 @@ impl Converter for TestExec {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let text = String::from_utf8_lossy(&head);
+    fn sniff(&self, head: &Head) -> u8 {
+        let text = head.text();
         let root = text
             .match_indices('<')
             .map(|(at, _)| &text[at + 1..])

@@ -203,11 +203,11 @@ fn groups_nest_and_what_is_not_known_arrives() {
 
 #[test]
 fn it_is_told_from_other_xml() {
-    assert_eq!(TestExec.sniff(&data(SAMPLE)), 92);
-    assert_eq!(TestExec.sniff(file("<Test name='t'/>").as_bytes()), 75);
-    assert_eq!(TestExec.sniff(b"<?xml version='1.0'?><tr:TestResults xmlns:tr='urn:IEEE-1636.1:2011:01:TestResults'><UUT/><Test /></tr:TestResults>"), 0);
+    assert_eq!(TestExec.sniff(&crate::convert::Head::new(&data(SAMPLE))), 92);
+    assert_eq!(TestExec.sniff(&crate::convert::Head::new(file("<Test name='t'/>").as_bytes())), 75);
+    assert_eq!(TestExec.sniff(&crate::convert::Head::new(b"<?xml version='1.0'?><tr:TestResults xmlns:tr='urn:IEEE-1636.1:2011:01:TestResults'><UUT/><Test /></tr:TestResults>")), 0);
     assert_eq!(
-        TestExec.sniff(b"<TestResults xmlns='urn:IEEE-1636.1:2006:TestResults'><UUT></UUT><Test></Test></TestResults>"),
+        TestExec.sniff(&crate::convert::Head::new(b"<TestResults xmlns='urn:IEEE-1636.1:2006:TestResults'><UUT></UUT><Test></Test></TestResults>")),
         0
     );
     assert!(matches!(read("<Other/>").end, Err(ConvertError::Malformed { .. })));

@@ -26,7 +26,7 @@ use crate::convert::ground::number::Decimal;
 use crate::convert::ground::teststand::prop::Prop;
 use crate::convert::ground::walk::Walk;
 use crate::convert::ground::xml::{Element, Node, Take, Xml};
-use crate::convert::{About, Argument, ConvertError, Converter, Input, Kind, Sink, Unit};
+use crate::convert::{About, Argument, ConvertError, Converter, Head, Input, Kind, Sink, Unit};
 
 const FLOW_STEPS: Argument =
     Argument { name: "flow_steps", help: "keeps the steps that steer a sequence (If, For, End, ...)", kind: Kind::Flag(true) };
@@ -48,10 +48,8 @@ impl Converter for TestStand {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let contains = |text: &str| head.windows(text.len()).any(|window| window == text.as_bytes());
+    fn sniff(&self, head: &Head) -> u8 {
+        let contains = |text: &str| head.contains(text);
         let is_report = contains("<TSReport") || contains("<Report ");
         match (is_report, contains("<Prop "), contains("UUTResult") || contains("<ReportInfo") || contains("TEResult")) {
             (true, true, true) => 95,

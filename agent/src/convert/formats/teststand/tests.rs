@@ -463,10 +463,10 @@ fn of_a_long_report_only_one_result_is_held() {
 
 #[test]
 fn it_is_told_from_other_xml() {
-    assert_eq!(TestStand.sniff(&data(&format!("teststand/{PLAIN}"))), 95);
+    assert_eq!(TestStand.sniff(&crate::convert::Head::new(&data(&format!("teststand/{PLAIN}")))), 95);
     assert_eq!(
-        TestStand.sniff(b"<Reports xmlns='http://wats.virinco.com/schemas/WATS/Report/wsxf'><Report type='UUT'><Step>"),
+        TestStand.sniff(&crate::convert::Head::new(b"<Reports xmlns='http://wats.virinco.com/schemas/WATS/Report/wsxf'><Report type='UUT'><Step>")),
         0
     );
-    assert_eq!(TestStand.sniff(b"<testsuites><testsuite><testcase>"), 0);
+    assert_eq!(TestStand.sniff(&crate::convert::Head::new(b"<testsuites><testsuite><testcase>")), 0);
 }

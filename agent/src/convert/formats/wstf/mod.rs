@@ -27,12 +27,11 @@ use waybill_shared::text::printable;
 use self::header::Header;
 use self::rows::Rows;
 use crate::convert::ground::fit::fit;
-use crate::convert::ground::head::Head;
 use crate::convert::ground::verdict::contradictions;
 use crate::convert::ground::walk::Walk;
 use crate::convert::ground::{names, own_hash};
 use crate::convert::input::unreadable;
-use crate::convert::{About, ConvertError, Converter, Input, Sink, Unit};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink, Unit};
 
 const ABOUT: About = About {
     name: "wstf",
@@ -51,8 +50,7 @@ impl Converter for Wstf {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        let head = Head::new(head);
+    fn sniff(&self, head: &Head) -> u8 {
         match (head.contains("Header-Start--"), head.count(&["Step-Data-Start--", "UUT-End--", "SerialNumber\t"])) {
             (true, 1..) => 97,
             (true, 0) => 70,

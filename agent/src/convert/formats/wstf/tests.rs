@@ -304,6 +304,6 @@ fn sequences_nest_up_to_a_bound_and_one_that_is_left_open_ends_with_the_unit() {
 
 #[test]
 fn it_is_told_from_other_text() {
-    assert!(Wstf.sniff(&data(SAMPLE)) > 90);
-    assert_eq!(Wstf.sniff(b"SerialNumber\tA\nPartNumber\tP\n"), 0);
+    assert!(Wstf.sniff(&crate::convert::Head::new(&data(SAMPLE))) > 90);
+    assert_eq!(Wstf.sniff(&crate::convert::Head::new(b"SerialNumber\tA\nPartNumber\tP\n")), 0);
 }

@@ -26,7 +26,7 @@ use std::ops::ControlFlow;
 use waybill_shared::text::printable;
 
 use self::archive::{Archive, BOUNDS, Bounds, Info};
-use crate::convert::{About, ConvertError, Converter, Input, Sink, Unit};
+use crate::convert::{About, ConvertError, Converter, Head, Input, Sink, Unit};
 
 const ABOUT: About = About {
     name: "xjtag",
@@ -45,13 +45,11 @@ impl Converter for Xjtag {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
-        if archive::is_zip(head) {
-            return archive::sniff(head);
+    fn sniff(&self, head: &Head) -> u8 {
+        if archive::is_zip(head.raw()) {
+            return archive::sniff(head.raw());
         }
-        // Without its zero bytes, UTF-16 reads like ASCII here.
-        let head: Vec<u8> = head.iter().copied().filter(|&byte| byte != 0).collect();
-        let contains = |text: &str| head.windows(text.len()).any(|window| window == text.as_bytes());
+        let contains = |text: &str| head.contains(text);
         match (contains("<testrun ") || contains("<testrun>"), contains("<testfunction") || contains("<testruninfo")) {
             (true, true) => 95,
             (true, false) if contains("<testgroup") => 70,

@@ -156,7 +156,7 @@ impl Converter for Narrow {
     fn about(&self) -> &About {
         &ABOUT
     }
-    fn sniff(&self, head: &[u8]) -> u8 {
+    fn sniff(&self, head: &crate::convert::Head) -> u8 {
         Xjtag.sniff(head)
     }
     fn convert(&self, input: &Input<'_>, sink: &mut Sink<'_>) -> Result<(), ConvertError> {
@@ -201,7 +201,7 @@ fn only_its_own_files_are_its_own() {
         (b"<testrun><testcase/></testrun>".to_vec(), false),
         (b"<root/>".to_vec(), false),
     ] {
-        assert_eq!(Xjtag.sniff(&head) >= 40, sure, "{}", String::from_utf8_lossy(&head));
+        assert_eq!(Xjtag.sniff(&crate::convert::Head::new(&head)) >= 40, sure, "{}", String::from_utf8_lossy(&head));
     }
     let other = convert(&Xjtag, "x.xml", b"<other/>", &json!({}));
     assert!(matches!(other.end, Err(ConvertError::Malformed { .. })));
