@@ -333,9 +333,9 @@ impl Transaction<'_> {
     pub(super) fn let_file_go(&mut self, error: i64) -> Result<(), QueueError> {
         self.connection
             .prepare_cached(
-                "UPDATE file SET state = ?2 WHERE correlation = (SELECT correlation FROM conversion_error WHERE error = ?1) AND state = ?3",
+                "UPDATE file SET state = ?2 WHERE correlation = (SELECT correlation FROM conversion_error WHERE error = ?1) AND state IN (1, 2)",
             )
-            .and_then(|mut statement| statement.execute(params![error, FILE_LET_GO, FILE_DONE]))
+            .and_then(|mut statement| statement.execute(params![error, FILE_LET_GO]))
             .map(|_| ())
             .map_err(failed)
     }
@@ -351,7 +351,7 @@ impl Transaction<'_> {
 
     pub(super) fn file_done(&mut self, file: i64, place: Option<&str>) -> Result<(), QueueError> {
         self.connection
-            .prepare_cached("UPDATE file SET state = ?2, place = ?3 WHERE file = ?1 AND state > 0")
+            .prepare_cached("UPDATE file SET state = ?2, place = ?3 WHERE file = ?1 AND state IN (1, 2)")
             .and_then(|mut statement| statement.execute(params![file, FILE_DONE, place]))
             .map(|_| ())
             .map_err(failed)

@@ -14,6 +14,7 @@ use waybill_shared::text::printable;
 use crate::convert::ground::fit::fit;
 use crate::convert::ground::names::Pairs;
 use crate::convert::ground::number;
+use crate::convert::ground::own_hash;
 use crate::convert::ground::steps::{self, Measured};
 use crate::convert::ground::time::Moment;
 use crate::convert::ground::walk::{Lines, Walk};
@@ -100,7 +101,7 @@ struct Suite {
 
 impl Run {
     fn begin(&mut self, element: Element<'_>) {
-        self.hash_attributes(element);
+        own_hash::attributes(&mut self.hash, element);
         let name = element.attribute("name").unwrap_or_default().to_owned();
         let time = seconds(element, &mut self.walk);
         let announced = element.attribute("tests").and_then(|text| text.trim().parse().ok());
@@ -145,7 +146,7 @@ impl Run {
     }
 
     fn element(&mut self, element: Element<'_>) {
-        self.hash(element);
+        element.hash(&mut self.hash);
         let Some(suite) = self.open.last_mut() else { return };
         match element.name() {
             "testcase" => {
@@ -201,38 +202,15 @@ impl Run {
         fit(&mut report, &mut notes);
         Ok(Unit { report, own_hash: *hash.finalize().as_bytes(), notes })
     }
-
-    fn hash(&mut self, element: Element<'_>) {
-        self.hash_attributes(element);
-        self.hash.update(element.text().as_bytes());
-        element.children().for_each(|child| self.hash(child));
-    }
-
-    fn hash_attributes(&mut self, element: Element<'_>) {
-        self.hash.update(element.name().as_bytes());
-        for (name, value) in element.attributes() {
-            // With their lengths: nothing else reads the same.
-            for text in [name, value] {
-                self.hash.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
-            }
-        }
-    }
 }
 
 impl Suite {
     fn step(self) -> Step {
-        let status = worst(&self.steps);
+        let status = steps::worst(&self.steps).unwrap_or(Status::Skipped);
         let name = if self.name.trim().is_empty() { "testsuite" } else { &self.name };
         let step = steps::sequence(name, status, self.steps);
         Step { tot_time: self.time, report_text: self.lines.into_text(), ..step }
     }
-}
-
-/// The worst of what happened; skipped if nothing else did.
-fn worst(steps: &[Step]) -> Status {
-    let has = |status| steps.iter().any(|step| step.status == Some(status));
-    let ranked = [Status::Error, Status::Failed, Status::Passed].into_iter().find(|&status| has(status));
-    ranked.unwrap_or(Status::Skipped)
 }
 
 fn case(element: Element<'_>, walk: &mut Walk) -> Step {

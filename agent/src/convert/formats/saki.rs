@@ -104,7 +104,7 @@ fn unit(panel: Element<'_>, image: Element<'_>, input: &Input<'_>) -> Result<Uni
                 child.attributes().for_each(|(key, value)| lines.add(&format!("Results {key}"), value));
                 child.children().for_each(|kind| inspected(kind, &mut defects, &mut lines, &mut walk));
             }
-            _ => say(&mut lines, child),
+            _ => child.say(&mut lines),
         }
     }
     let mut report = Report {
@@ -133,7 +133,7 @@ fn unit(panel: Element<'_>, image: Element<'_>, input: &Input<'_>) -> Result<Uni
     for (key, value) in program.into_iter().flat_map(Element::attributes).filter(|(key, _)| !matches!(*key, "name" | "ver")) {
         steps::misc(&mut misc, &format!("Program {key}"), value);
     }
-    panel.children().filter(|child| !matches!(child.name(), "Image" | "Program")).for_each(|child| say(&mut lines, child));
+    panel.children().filter(|child| !matches!(child.name(), "Image" | "Program")).for_each(|child| child.say(&mut lines));
     report.misc_infos = Some(misc).filter(|misc| !misc.is_empty());
     let root = steps::sequence(&name, result, defects);
     report.root = Some(Step { seq_call: Some(call), report_text: lines.into_text(), ..root });
@@ -148,7 +148,7 @@ fn unit(panel: Element<'_>, image: Element<'_>, input: &Input<'_>) -> Result<Uni
     fit(&mut report, &mut notes);
     let mut hasher = blake3::Hasher::new();
     own_hash::attributes(&mut hasher, panel);
-    own_hash::element(&mut hasher, image);
+    image.hash(&mut hasher);
     Ok(Unit { report, own_hash: *hasher.finalize().as_bytes(), notes })
 }
 
@@ -228,7 +228,7 @@ fn inspected(kind: Element<'_>, steps: &mut Vec<Step>, lines: &mut Lines, walk: 
     }
     for reference in kind.children() {
         if reference.name() != "Reference" {
-            say(lines, reference);
+            reference.say(lines);
             continue;
         }
         let mut said = Lines::default();
@@ -243,23 +243,11 @@ fn inspected(kind: Element<'_>, steps: &mut Vec<Step>, lines: &mut Lines, walk: 
         if !reference.text().trim().is_empty() {
             said.add_text(reference.text().trim().to_owned());
         }
-        reference.children().for_each(|child| say(&mut said, child));
+        reference.children().for_each(|child| child.say(&mut said));
         let designator = reference.attribute("designator").map(str::trim).filter(|text| !text.is_empty()).unwrap_or("Reference");
         let step = steps::measuring(designator, status, vec![Measured::Verdict(steps::verdict(None, status))]);
         steps.push(Step { report_text: said.into_text(), ..step });
     }
-}
-
-/// What an element says that is not known, as lines.
-fn say(lines: &mut Lines, element: Element<'_>) {
-    let name = element.name();
-    for (key, value) in element.attributes().filter(|(_, value)| !value.trim().is_empty()) {
-        lines.add(&format!("{name} {key}"), value);
-    }
-    if !element.text().trim().is_empty() {
-        lines.add(name, element.text().trim());
-    }
-    element.children().for_each(|child| say(lines, child));
 }
 
 #[cfg(test)]

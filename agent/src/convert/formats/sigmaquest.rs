@@ -22,7 +22,7 @@ use crate::convert::ground::time::{self, Moment};
 use crate::convert::ground::verdict::contradictions;
 use crate::convert::ground::walk::{Lines, Walk};
 use crate::convert::ground::xml::{Element, Xml};
-use crate::convert::ground::{number, own_hash};
+use crate::convert::ground::number;
 use crate::convert::{About, ConvertError, Converter, Head, Input, Sink, Unit};
 
 const ABOUT: About = About {
@@ -98,7 +98,7 @@ fn unit(element: Element<'_>, input: &Input<'_>) -> Result<Unit, ConvertError> {
     if runs.is_empty() {
         walk.fault(FaultKind::Missing, "it has no TestRun: nothing was tested");
     }
-    let result = match worst(&runs) {
+    let result = match steps::worst(&runs).unwrap_or(Status::Skipped) {
         Status::Skipped => Status::Done,
         status => status,
     };
@@ -124,7 +124,7 @@ fn unit(element: Element<'_>, input: &Input<'_>) -> Result<Unit, ConvertError> {
     notes.extend(contradictions(&report));
     fit(&mut report, &mut notes);
     let mut hasher = blake3::Hasher::new();
-    own_hash::element(&mut hasher, element);
+    element.hash(&mut hasher);
     Ok(Unit { report, own_hash: *hasher.finalize().as_bytes(), notes })
 }
 
@@ -165,7 +165,7 @@ impl Reading {
                 self.lines.add(name, child.text().trim());
             }
             if matches!(name, "Property" | "Result") {
-                say(&mut self.lines, child);
+                child.say(&mut self.lines);
             } else {
                 self.header(child, zone, runs);
             }
@@ -213,16 +213,16 @@ impl Reading {
             match child.name() {
                 "TestRun" => runs.push(self.run(child, zone)),
                 "Result" | "Property" => self.values(child, status, &mut values, &mut lines),
-                _ => say(&mut lines, child),
+                _ => child.say(&mut lines),
             }
         }
         let by_values = || {
             let verdicts: Vec<_> = values.iter().map(|one| steps::measuring("", verdict_of(one), Vec::new())).collect();
-            worst(&verdicts)
+            steps::worst(&verdicts).unwrap_or(Status::Skipped)
         };
         let status = status.unwrap_or_else(|| {
             self.walk.note(format!("{} has no grade: it has the worst of what is in it", element.place()));
-            if runs.is_empty() { by_values() } else { worst(&runs) }
+            if runs.is_empty() { by_values() } else { steps::worst(&runs).unwrap_or(Status::Skipped) }
         });
         let step = match (runs.is_empty(), values.is_empty()) {
             (true, true) => steps::measuring(name, status, vec![Measured::Verdict(steps::verdict(None, status))]),
@@ -254,7 +254,7 @@ impl Reading {
                     lines.add("attachment", &said);
                 }
                 name if name.starts_with("Value") => values.push(self.value(child, run, lines)),
-                _ => say(lines, child),
+                _ => child.say(lines),
             }
         }
     }
@@ -319,25 +319,6 @@ fn verdict_of(measured: &Measured) -> Status {
         Measured::Verdict(one) => one.status,
     };
     status.unwrap_or(Status::Done)
-}
-
-/// The worst of what happened; skipped if nothing else did.
-fn worst(steps: &[Step]) -> Status {
-    let has = |status| steps.iter().any(|step| step.status == Some(status));
-    let ranked = [Status::Error, Status::Terminated, Status::Failed, Status::Passed, Status::Done];
-    ranked.into_iter().find(|&status| has(status)).unwrap_or(Status::Skipped)
-}
-
-/// What an element says that is not known, as lines.
-fn say(lines: &mut Lines, element: Element<'_>) {
-    let name = element.name();
-    for (key, value) in element.attributes().filter(|(_, value)| !value.trim().is_empty()) {
-        lines.add(&format!("{name} {key}"), value);
-    }
-    if !element.text().trim().is_empty() {
-        lines.add(name, element.text().trim());
-    }
-    element.children().for_each(|child| say(lines, child));
 }
 
 #[cfg(test)]

@@ -109,6 +109,12 @@ pub(in crate::convert) fn measuring(name: &str, status: Status, mut measured: Ve
     }
 }
 
+/// The worst of what happened; none if there are no steps, or none has a status.
+pub(in crate::convert) fn worst(steps: &[Step]) -> Option<Status> {
+    let ranked = [Status::Error, Status::Terminated, Status::Failed, Status::Passed, Status::Done, Status::Skipped];
+    ranked.into_iter().find(|&status| steps.iter().any(|step| step.status == Some(status)))
+}
+
 /// The model asks for a name of each of several.
 fn name_all(measured: &mut [Measured]) {
     for (number, one) in measured.iter_mut().enumerate() {

@@ -16,6 +16,7 @@ use quick_xml::errors::{Error, IllFormedError, SyntaxError};
 use quick_xml::events::{BytesStart, Event};
 
 use super::text::Decoded;
+use super::walk::Lines;
 use crate::convert::ConvertError;
 
 /// Deepest nesting of elements. The deepest reports seen have some forty levels (TestStand's properties).
@@ -448,6 +449,18 @@ impl<'a> Element<'a> {
     /// The byte of the text at which its start tag ends.
     pub(in crate::convert) fn byte(self) -> u64 {
         self.raw().place
+    }
+
+    /// All that it says, as lines: for an element that nobody knows.
+    pub(in crate::convert) fn say(self, lines: &mut Lines) {
+        let name = self.name();
+        for (key, value) in self.attributes().filter(|(_, value)| !value.trim().is_empty()) {
+            lines.add(&format!("{name} {key}"), value);
+        }
+        if !self.text().trim().is_empty() {
+            lines.add(name, self.text().trim());
+        }
+        self.children().for_each(|child| child.say(lines));
     }
 
     /// Where it stands, for messages.

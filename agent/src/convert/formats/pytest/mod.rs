@@ -434,7 +434,7 @@ impl Run<'_> {
 
 /// Exit codes of pytest.
 fn verdict(exit_code: Option<i64>, children: &[Step], are_listed: bool, walk: &mut Walk) -> Status {
-    let worst = worst(children);
+    let worst = steps::worst(children).unwrap_or(Status::Skipped);
     let by_tests = if worst == Status::Skipped { Status::Done } else { worst };
     let differs = |walk: &mut Walk, says: Status| {
         if are_listed {
@@ -461,13 +461,6 @@ fn verdict(exit_code: Option<i64>, children: &[Step], are_listed: bool, walk: &m
     }
 }
 
-/// The worst of what happened; skipped if nothing else did.
-fn worst(steps: &[Step]) -> Status {
-    let has = |status| steps.iter().any(|step| step.status == Some(status));
-    let ranked = [Status::Error, Status::Failed, Status::Passed, Status::Done].into_iter().find(|&status| has(status));
-    ranked.unwrap_or(Status::Skipped)
-}
-
 impl Groups {
     /// Puts a test where it belongs.
     fn put(&mut self, path: &[&str], step: Step) {
@@ -486,7 +479,7 @@ impl Groups {
         let step = |group: Group| {
             let mut steps = group.steps;
             steps.extend(group.inner.steps());
-            steps::sequence(&group.name, worst(&steps), steps)
+            steps::sequence(&group.name, steps::worst(&steps).unwrap_or(Status::Skipped), steps)
         };
         self.groups.into_iter().map(step).collect()
     }

@@ -123,7 +123,7 @@ impl Run {
         if self.open.is_empty() {
             return self.about_the_run(element);
         }
-        own_hash::element(&mut self.hash, element);
+        element.hash(&mut self.hash);
         if self.hidden.is_empty() && element.name() == "status" {
             return self.status(element);
         }

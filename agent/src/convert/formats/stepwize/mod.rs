@@ -27,7 +27,7 @@ use crate::convert::ground::names::serial_number;
 use crate::convert::ground::verdict::contradictions;
 use crate::convert::ground::walk::Walk;
 use crate::convert::ground::xml::{Element, Node, Take, Xml};
-use crate::convert::ground::{own_hash, steps, time};
+use crate::convert::ground::{steps, time};
 use crate::convert::{About, ConvertError, Converter, Head, Input, Sink, Unit};
 
 const ABOUT: About = About {
@@ -109,7 +109,7 @@ struct Open {
 
 impl Open {
     fn element(&mut self, element: Element<'_>) {
-        own_hash::element(&mut self.hash, element);
+        element.hash(&mut self.hash);
         if element.name() == "Config_and_Data_Result" {
             self.rows.row(element, &mut self.walk);
         } else {

@@ -21,7 +21,6 @@ mod tests;
 
 use std::io::BufRead as _;
 
-use waybill_shared::report::Step;
 use waybill_shared::text::printable;
 
 use self::header::Header;
@@ -219,11 +218,4 @@ fn marker(text: &str) -> Option<Marker> {
         "uutend" => Some(Marker::UnitEnd),
         _ => None,
     }
-}
-
-/// The worst of what happened; none if there are no steps.
-fn worst(steps: &[Step]) -> Option<waybill_shared::report::Status> {
-    use waybill_shared::report::Status::{Done, Error, Failed, Passed, Skipped, Terminated};
-    let has = |status| steps.iter().any(|step| step.status == Some(status));
-    [Error, Terminated, Failed, Passed, Done, Skipped].into_iter().find(|&status| has(status))
 }

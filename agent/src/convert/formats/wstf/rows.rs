@@ -15,7 +15,7 @@ use waybill_shared::report::{Chart, Num, Series, Status, Step};
 use waybill_shared::schema::FaultKind;
 use waybill_shared::text::printable;
 
-use super::worst;
+use crate::convert::ground::steps::worst;
 use crate::convert::ground::limits::Limits;
 use crate::convert::ground::names::normalised;
 use crate::convert::ground::number::{self, Decimal};

@@ -1,5 +1,5 @@
 use serde_json::json;
-use waybill_shared::report::{Num, Report, Status};
+use waybill_shared::report::{Num, Report, Status, Step};
 
 use super::*;
 use crate::convert::testing::{Converted, convert, cut_anywhere, data, flip_anywhere, golden};

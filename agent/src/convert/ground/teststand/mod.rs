@@ -13,6 +13,7 @@ use waybill_shared::report::{Num, Status, Step};
 use super::exact::Exact;
 use super::limits::{Bound, Limits};
 use super::number::{self, Decimal};
+use super::steps;
 
 /// A status of a step; `Running` is that of a step that was stopped. None for one that those who wrote the test chose.
 pub(in crate::convert) fn status(text: &str) -> Option<Status> {
@@ -29,9 +30,7 @@ pub(in crate::convert) fn status(text: &str) -> Option<Status> {
 
 /// The worst of what happened in a sequence whose file says no status of its own.
 pub(in crate::convert) fn worst(steps: &[Step]) -> Status {
-    let ranked = [Status::Error, Status::Terminated, Status::Failed, Status::Passed, Status::Done];
-    let has = |status: &Status| steps.iter().any(|step| step.status == Some(*status));
-    ranked.into_iter().find(has).unwrap_or(if steps.is_empty() { Status::Done } else { Status::Skipped })
+    steps::worst(steps).unwrap_or(if steps.is_empty() { Status::Done } else { Status::Skipped })
 }
 
 /// Most notes of a unit: a report has thousands of steps, and one cause may be noted at each.
